@@ -1,0 +1,1 @@
+"""Email, reports, backup, clean-up: what tells and serves people."""

@@ -1,0 +1,1 @@
+"""One module per upstream; AKShare is called only here."""

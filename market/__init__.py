@@ -1,0 +1,1 @@
+"""What a market is: symbols, periods, sessions, bars and boards. Pure; no I/O."""

@@ -1,0 +1,45 @@
+"""The exchange clock: the one place that knows what time it is in Shanghai."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+EXCHANGE_TZ = ZoneInfo("Asia/Shanghai")
+
+
+class Clock(Protocol):
+    """Gives the exchange's wall time."""
+
+    def now(self) -> datetime:
+        """The current instant, aware, in Asia/Shanghai."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock, read in Shanghai."""
+
+    def now(self) -> datetime:
+        """The current instant in Asia/Shanghai."""
+        return datetime.now(UTC).astimezone(EXCHANGE_TZ)
+
+
+@dataclass(frozen=True, slots=True)
+class FixedClock:
+    """A clock that stands still, for simulated markets and tests."""
+
+    instant: datetime
+
+    def now(self) -> datetime:
+        """The fixed instant in Asia/Shanghai."""
+        return self.instant.astimezone(EXCHANGE_TZ)
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an ISO 8601 instant; one without an offset is Shanghai time.
+
+    Raises:
+        ValueError: Not an ISO 8601 instant.
+    """
+    instant = datetime.fromisoformat(text)
+    return instant.replace(tzinfo=EXCHANGE_TZ) if instant.tzinfo is None else instant

@@ -1,0 +1,1 @@
+"""Celery and the command line: what moves data from upstream to storage."""

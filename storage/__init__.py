@@ -1,0 +1,1 @@
+"""From clean tables to disk, and back."""

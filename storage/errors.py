@@ -1,0 +1,19 @@
+"""What can go wrong while keeping data; each message names the path or database and the remedy."""
+
+from market.errors import QuantsyncError
+
+
+class StorageError(QuantsyncError):
+    """A store could not be read or written; nothing already kept was lost."""
+
+
+class UnwritableError(StorageError):
+    """A folder or file cannot be written (read-only, full, no permission)."""
+
+
+class CorruptFileError(StorageError):
+    """A file that should be Parquet, or should match its hash, does not."""
+
+
+class DatabaseUnreachableError(StorageError):
+    """The database does not answer, or refuses the login."""
