@@ -10,7 +10,7 @@ open high low close     float64                    CNY, unadjusted (boards: inde
 volume                  int64                      shares (Eastmoney's lots × 100)
 amount                  float64                    CNY
 turnover_rate           float64, nullable          percent of the free float
-state                   dictionary<string>         ``provisional`` or ``final``, by the exchange clock
+state                   dictionary<string>         ``provisional``/``final``, by the exchange clock
 source                  dictionary<string>         who delivered it, e.g. ``eastmoney``
 fetched_at              timestamp[us, UTC]         when
 ======================  =========================  ==============================================
@@ -85,9 +85,15 @@ def sorted_bars(dataset: Dataset, bars: pa.Table) -> pa.Table:
     """Bars in the dataset's schema, sorted by key.
 
     Raises:
-        pyarrow.ArrowInvalid: A column is missing, or its values do not fit the schema.
+        ValueError: A column is missing, or its values do not fit the schema.
     """
     schema = bar_schema(dataset)
+    missing = set(schema.names) - set(bars.column_names)
+    if missing:
+        raise ValueError(f"bars lack the columns {sorted(missing)}")
+    if getattr(bars.schema.field("end_at").type, "tz", None) is None:
+        # Arrow would read it as UTC and shift every bar by eight hours.
+        raise ValueError("the end_at of bars has no time zone: expected Asia/Shanghai")
     # A dictionary sorts by its codes, so sort on the plain text.
     order = pc.sort_indices(
         pa.table({"key": bars[dataset.key].cast(pa.string()), "end_at": bars["end_at"]}),

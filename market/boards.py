@@ -19,7 +19,7 @@ class InvalidBoardError(UsageError):
     """A text that is no board code."""
 
 
-_BOARD_CODE = re.compile(r"^BK\d{4,}$")
+_BOARD_CODE = re.compile(r"^BK[0-9]{4,}$")
 
 
 def parse_board_code(text: str) -> str:

@@ -32,7 +32,18 @@ class FixedClock:
 
     def now(self) -> datetime:
         """The fixed instant in Asia/Shanghai."""
-        return self.instant.astimezone(EXCHANGE_TZ)
+        return in_shanghai(self.instant)
+
+
+def in_shanghai(instant: datetime) -> datetime:
+    """An instant as the exchange's wall clock shows it.
+
+    Raises:
+        ValueError: It has no time zone; reading it in the machine's would be a guess.
+    """
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant.isoformat()} has no time zone: say which, e.g. +08:00")
+    return instant.astimezone(EXCHANGE_TZ)
 
 
 def parse_instant(text: str) -> datetime:

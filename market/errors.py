@@ -20,11 +20,12 @@ class QuantsyncError(Exception):
 
     Args:
         message: One sentence: what was wrong, for which thing, and what to do.
-        context: Identifiers for logs and machines, e.g. ``{"symbol": "600519.SH"}``.
+        context: Identifiers for logs and machines, e.g. ``{"symbol": "600519.SH"}``; a value that
+            JSON does not know is kept as its text.
     """
 
     def __init__(self, message: str, context: Mapping[str, object] | None = None) -> None:
-        super().__init__(message, dict(context or {}))
+        super().__init__(message, {name: _plain(value) for name, value in (context or {}).items()})
 
     @property
     def message(self) -> str:
@@ -38,6 +39,15 @@ class QuantsyncError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+def _plain(value: object) -> object:
+    # One value that JSON does not know would cost Celery the error's class and all its context.
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 class UsageError(QuantsyncError):

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from typing import NoReturn
 
-from market.clock import EXCHANGE_TZ
+from market.clock import EXCHANGE_TZ, in_shanghai
 from market.errors import CalendarRangeError, InvalidWindowError
 from market.periods import Period
 
@@ -109,13 +110,15 @@ class TradingCalendar:
         at = bisect_left(self._sessions, session)
         if at == len(self._sessions) or self._sessions[at] != session:
             raise CalendarRangeError(f"{session} is not a session of the exchange")
-        if not 0 <= at + by < len(self._sessions):
+        if at + by < 0:
+            self._before(session + timedelta(days=by))
+        if at + by >= len(self._sessions):
             self._beyond(session + timedelta(days=by))
         return self._sessions[at + by]
 
     def latest_started(self, now: datetime) -> date:
         """The latest session that had opened (09:30) at an instant."""
-        local = now.astimezone(EXCHANGE_TZ)
+        local = in_shanghai(now)
         session = self.session_on_or_before(local.date())
         if session == local.date() and local.time() < MORNING[0]:
             return self.offset(session, -1)
@@ -123,7 +126,7 @@ class TradingCalendar:
 
     def latest_settled(self, now: datetime, settled_at: time = SETTLED_AT) -> date:
         """The latest session whose bars were final at an instant."""
-        local = now.astimezone(EXCHANGE_TZ)
+        local = in_shanghai(now)
         session = self.session_on_or_before(local.date())
         if session == local.date() and local.time() < settled_at:
             return self.offset(session, -1)
@@ -131,14 +134,17 @@ class TradingCalendar:
 
     def _check(self, day: date) -> None:
         if day < self.first_session:
-            raise CalendarRangeError(
-                f"{day} is before {self.first_session}, the first session of the exchange"
-            )
+            self._before(day)
         # Days off after the last session of its year still belong to the recorded calendar.
         if day > self.last_session and day.year > self.last_session.year:
             self._beyond(day)
 
-    def _beyond(self, day: date) -> None:
+    def _before(self, day: date) -> NoReturn:
+        raise CalendarRangeError(
+            f"{day} is before {self.first_session}, the first session of the exchange"
+        )
+
+    def _beyond(self, day: date) -> NoReturn:
         raise CalendarRangeError(
             f"{day} is beyond {self.last_session}, the last session of the recorded trading "
             "calendar: upgrade exchange_calendars once the exchange has announced that year"
@@ -148,9 +154,11 @@ class TradingCalendar:
 @lru_cache(maxsize=1)
 def exchange_calendar() -> TradingCalendar:
     """The calendar of the mainland exchanges (read once a process)."""
-    import exchange_calendars  # noqa: PLC0415  (imports pandas: only where a calendar is needed)
+    # Imports pandas: only where a calendar is needed.
+    from exchange_calendars.exchange_calendar_xshg import XSHGExchangeCalendar  # noqa: PLC0415
 
-    calendar = exchange_calendars.get_calendar("XSHG", start="1990-12-19")
+    # Its default end may be today plus a year, in the middle of an announced year.
+    calendar = XSHGExchangeCalendar(start="1990-12-19", end=XSHGExchangeCalendar.bound_max())
     return TradingCalendar([stamp.date() for stamp in calendar.sessions])
 
 

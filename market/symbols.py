@@ -26,13 +26,19 @@ class SymbolKind(StrEnum):
     INDEX = "index"
 
 
+_NOT_STOCKS = {
+    SymbolKind.B_SHARE: "a B share",
+    SymbolKind.FUND: "a fund",
+    SymbolKind.INDEX: "an index",
+}
+
 _EXCHANGE_SPELLINGS = {
     **dict.fromkeys(("SH", "SS", "SSE", "XSHG", "SHSE", "1"), Exchange.SH),
     **dict.fromkeys(("SZ", "SZSE", "XSHE", "SHE"), Exchange.SZ),
     **dict.fromkeys(("BJ", "BSE", "XBSE", "BJSE", "NQ"), Exchange.BJ),
 }
 
-# Longest prefix first. Sources: the exchanges' numbering rules; BJ moved 43/83/87/88 to 920 in 2025.
+# By the exchanges' numbering rules; BJ moved 43/83/87/88 to 920 in 2025.
 _PREFIXES: tuple[tuple[str, Exchange, SymbolKind], ...] = (
     *((p, Exchange.SH, SymbolKind.STOCK) for p in ("600", "601", "603", "605", "688", "689")),
     ("900", Exchange.SH, SymbolKind.B_SHARE),
@@ -49,10 +55,10 @@ _PREFIXES: tuple[tuple[str, Exchange, SymbolKind], ...] = (
 _SH_INDEX_PREFIXES = ("000",)
 
 _SPELLINGS = (
-    re.compile(r"^(?P<code>\d{6})$"),
-    re.compile(r"^(?P<code>\d{6})\.(?P<exchange>[A-Z]+)$"),
-    re.compile(r"^(?P<exchange>[A-Z]+)\.?(?P<code>\d{6})$"),
-    re.compile(r"^(?P<exchange>[01])\.(?P<code>\d{6})$"),
+    re.compile(r"^(?P<code>[0-9]{6})$"),
+    re.compile(r"^(?P<code>[0-9]{6})\.(?P<exchange>[A-Z]+)$"),
+    re.compile(r"^(?P<exchange>[A-Z]+)\.?(?P<code>[0-9]{6})$"),
+    re.compile(r"^(?P<exchange>[01])\.(?P<code>[0-9]{6})$"),
 )
 
 
@@ -114,7 +120,8 @@ def parse_symbol(text: str) -> Symbol:
             )
         return Symbol(code, rule[0])
     if spelling == "0":  # Eastmoney serves both SZ and BJ under market 0
-        return _checked(text, code, rule[0] if rule else Exchange.SZ, rule)
+        on_bj = rule is not None and rule[0] is Exchange.BJ
+        return _checked(text, code, Exchange.BJ if on_bj else Exchange.SZ, rule)
     exchange = _EXCHANGE_SPELLINGS.get(spelling)
     if exchange is None:
         raise InvalidSymbolError(
@@ -145,7 +152,7 @@ def parse_stock(text: str) -> Symbol:
     symbol = parse_symbol(text)
     if symbol.kind is not SymbolKind.STOCK:
         raise InvalidSymbolError(
-            f"{symbol} is a {symbol.kind.value.replace('_', ' ')}, not an A share: "
+            f"{symbol} is {_NOT_STOCKS[symbol.kind]}, not an A share: "
             "stock klines are kept for A shares of SH, SZ and BJ",
             {"symbol": text},
         )

@@ -1,0 +1,134 @@
+# Everything a developer runs. Targets make .venv themselves; `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+# More for the tool behind a target: make sync ARGS="--symbols 600519", make test ARGS="-k wire -x"
+ARGS ?=
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+RUNTIME := .venv/.stamp-runtime
+DEV := .venv/.stamp-dev
+CELERY := $(BIN)/celery -A pipeline.app
+RABBITMQ := $(firstword $(wildcard /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server) \
+	$(shell command -v rabbitmq-server))
+
+# The locks are complete, so nothing is resolved; the project's own build needs only what they hold.
+install = echo "installing $(1) into .venv" \
+	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r $(1) \
+	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+
+.PHONY: help setup sync test check fmt fmt-check lint types arch lock worker worker-admin beat flower \
+	simulator up services clean
+
+help: ## Print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(DEV) ## Make .venv with everything that the other targets need
+	@:
+
+sync: $(RUNTIME) ## Synchronise everything from a simulated market (ARGS: more options)
+	@$(BIN)/quantsync sync all --upstream simulator $(ARGS)
+
+test: $(DEV) ## Run the tests (ARGS: pytest arguments)
+	@$(BIN)/pytest $(PYTEST_ARGS) $(ARGS)
+
+# Says nothing but the tests' closing line, or all about the first step that fails.
+check: ## Run every check that a change must pass
+	@for step in setup services fmt-check lint types arch; do \
+		output=$$($(MAKE) $$step 2>&1) \
+			|| { printf '%s\nmake %s failed\n' "$$output" "$$step" >&2; exit 1; }; \
+	done
+	@output=$$(REQUIRE_SERVICES=1 $(MAKE) test PYTEST_ARGS="-q $(PYTEST_ARGS)" 2>&1) \
+		|| { printf '%s\nmake test failed\n' "$$output" >&2; exit 1; }; \
+	printf '%s\n' "$$output" | tail -n 1
+
+fmt: $(DEV) ## Format the code
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+fmt-check: $(DEV) ## Say which files are not formatted
+	@$(BIN)/ruff format --check
+
+lint: $(DEV) ## Lint
+	@$(BIN)/ruff check
+
+types: $(DEV) ## Check the types
+	@$(BIN)/mypy
+
+arch: $(DEV) ## Check that imports point the right way
+	@$(BIN)/lint-imports
+
+lock: $(DEV) ## Write both lock files anew (ARGS="--upgrade" for newer versions)
+	@compile() { $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+		$(ARGS) "$$@" > /dev/null; }; \
+	compile --group build --output-file requirements.lock; \
+	compile --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+worker: $(RUNTIME) ## Run the worker that fetches market data
+	@$(CELERY) worker -Q quant_stock_queues,quant_concept_queues,quant_industry_queues \
+		-P threads -c 8 --without-gossip --without-mingle -n quant@%h --loglevel INFO $(ARGS)
+
+worker-admin: $(RUNTIME) ## Run the worker for reports, email, backups and clean-up
+	@$(CELERY) worker -Q default,email_queues -P prefork --prefetch-multiplier 4 \
+		--without-gossip --without-mingle -n admin@%h --loglevel INFO $(ARGS)
+
+beat: $(RUNTIME) ## Run the scheduler
+	@$(CELERY) beat --loglevel INFO $(ARGS)
+
+# Flower reads the password from its environment: on the command line every user could see it.
+flower: $(RUNTIME) ## Run the monitor behind basic auth (FLOWER_BASIC_AUTH=user:password)
+	@export FLOWER_BASIC_AUTH="$${FLOWER_BASIC_AUTH:-$$([ ! -f .env ] || sed -n 's/^FLOWER_BASIC_AUTH=//p' .env)}"; \
+	[ -n "$$FLOWER_BASIC_AUTH" ] \
+		|| { echo "set FLOWER_BASIC_AUTH=user:password, here or in .env: Flower is never run open" >&2; exit 2; }; \
+	$(CELERY) flower --address="$${FLOWER_ADDRESS:-127.0.0.1}" $(ARGS)
+
+simulator: $(RUNTIME) ## Run the market simulator
+	@$(BIN)/quantsync simulator $(ARGS)
+
+up: $(RUNTIME) ## Run the whole embedded stack in the foreground
+	@$(BIN)/quantsync up $(ARGS)
+
+# The tests start their own node, so the package's service must not start: the policy file says so.
+services: ## Install what the tests need and pip cannot give: RabbitMQ (does nothing if present)
+ifeq ($(RABBITMQ),)
+	@command -v apt-get > /dev/null \
+		|| { echo "RabbitMQ is missing and there is no apt-get here: install rabbitmq-server" >&2; exit 1; }
+	@echo "installing rabbitmq-server"
+	@sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then \
+		trap "$$sudo rm -f $$policy" EXIT; \
+		printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy > /dev/null; \
+		$$sudo chmod +x $$policy; \
+	fi; \
+	$$sudo apt-get update -qq; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		rabbitmq-server
+else
+	@:
+endif
+
+clean: ## Remove .venv, caches and build output (data in .quantsync stays)
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.stamp-venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "quantsync needs Python 3.11 or newer: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2> /dev/null \
+		|| { echo "Python cannot make virtual environments here: install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+$(RUNTIME): requirements.lock pyproject.toml | .venv/.stamp-venv
+	@$(call install,requirements.lock)
+	@touch $@
+
+$(DEV): requirements-dev.lock pyproject.toml | .venv/.stamp-venv
+	@$(call install,requirements-dev.lock)
+	@touch $@ $(RUNTIME)

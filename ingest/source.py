@@ -1,0 +1,196 @@
+"""What a source is asked, what it answers, and the outcomes a fetch can have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+import pyarrow as pa
+
+from market.boards import BoardKind
+from market.errors import QuantsyncError
+from market.periods import Period
+from market.sessions import Window
+from market.symbols import Symbol
+
+
+class Outcome(StrEnum):
+    """How one fetch of one thing ended. "No bars" is never an outcome without its reason."""
+
+    OK = "ok"
+    UNCHANGED = "unchanged"
+    EMPTY_SUSPENDED = "empty_suspended"
+    EMPTY_NOT_LISTED = "empty_not_listed"
+    DELISTED = "delisted"
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    THROTTLED = "throttled"
+    UNREACHABLE = "unreachable"
+    UPSTREAM_ERROR = "upstream_error"
+    TIMEOUT = "timeout"
+    MALFORMED = "malformed"
+    TRUNCATED = "truncated"
+    SCHEMA_DRIFT = "schema_drift"
+    INVALID = "invalid"
+    BUDGET_UNAVAILABLE = "budget_unavailable"
+    NOT_STORED = "not_stored"
+    ERROR = "error"
+
+    @property
+    def is_success(self) -> bool:
+        """True when nothing is owed: the data is there, or there is proof that there is none."""
+        return self in _SUCCESSES
+
+
+_SUCCESSES = frozenset(
+    {
+        Outcome.OK,
+        Outcome.UNCHANGED,
+        Outcome.EMPTY_SUSPENDED,
+        Outcome.EMPTY_NOT_LISTED,
+        Outcome.DELISTED,
+    }
+)
+
+
+class SourceError(QuantsyncError):
+    """A fetch failed; ``outcome`` says how, ``transient`` whether seconds may cure it."""
+
+    outcome = Outcome.ERROR
+    transient = False
+
+
+class ThrottledError(SourceError):
+    """The upstream shows a throttling sign: closed connection, 403/429, captcha, empty success."""
+
+    outcome = Outcome.THROTTLED
+    transient = True
+
+
+class UnreachableError(SourceError):
+    """No connection to the upstream: name resolution, refusal, or a dead proxy."""
+
+    outcome = Outcome.UNREACHABLE
+    transient = True
+
+
+class KnownUnreachableError(UnreachableError):
+    """A moment ago the upstream could not be connected to: the request was not even tried."""
+
+    transient = False
+
+
+class UpstreamFailedError(SourceError):
+    """The upstream answered with a server error."""
+
+    outcome = Outcome.UPSTREAM_ERROR
+    transient = True
+
+
+class UpstreamTimeoutError(SourceError):
+    """The upstream did not answer in time."""
+
+    outcome = Outcome.TIMEOUT
+    transient = True
+
+
+class MalformedBodyError(SourceError):
+    """The body is cut or is no JSON."""
+
+    outcome = Outcome.MALFORMED
+    transient = True
+
+
+class TruncatedListError(SourceError):
+    """A list's rows do not add up to the upstream's own total, or repeat."""
+
+    outcome = Outcome.TRUNCATED
+    transient = True
+
+
+class SchemaDriftError(SourceError):
+    """Columns, types or units are not those this adapter was written for."""
+
+    outcome = Outcome.SCHEMA_DRIFT
+
+
+class UnknownSymbolError(SourceError):
+    """The upstream knows no such code."""
+
+    outcome = Outcome.UNKNOWN_SYMBOL
+
+
+class BudgetUnavailableError(SourceError):
+    """No permit to send: the budget's Redis is away, or the wait would pass the deadline."""
+
+    outcome = Outcome.BUDGET_UNAVAILABLE
+
+
+class Adjustment(StrEnum):
+    """Which prices are asked for; only ``NONE`` is ever stored as bars."""
+
+    NONE = "none"
+    QFQ = "qfq"
+    HFQ = "hfq"
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """A whole answer for one window.
+
+    Attributes:
+        table: Bars in the dataset's schema, sorted; every row lies in the window asked for.
+        history: Bars the upstream says it holds of this series over all time, if it says.
+    """
+
+    table: pa.Table
+    history: int | None
+
+
+class Source(Protocol):
+    """An upstream's market data as clean Arrow tables.
+
+    Every method sends requests through the wire, so it may wait for the budget. Every method
+    raises a :class:`SourceError` that names the symbol or board; none returns an empty table for
+    a failure.
+    """
+
+    name: str
+
+    def now(self) -> datetime:
+        """Exchange time, by this upstream's clock."""
+        ...
+
+    def fetch_klines(
+        self, symbol: Symbol, period: Period, window: Window, adjustment: Adjustment
+    ) -> Bars:
+        """Bars of one symbol within a closed window of sessions."""
+        ...
+
+    def fetch_symbol_list(self) -> pa.Table:
+        """All listed A shares (``SYMBOL_LIST_SCHEMA``), proven whole."""
+        ...
+
+    def fetch_board_list(self, kind: BoardKind) -> pa.Table:
+        """All boards of a kind (``BOARD_LIST_SCHEMA``), proven whole."""
+        ...
+
+    def fetch_board_members(self, kind: BoardKind, board: str) -> pa.Table:
+        """Members of a board (``BOARD_MEMBERS_SCHEMA``), proven whole."""
+        ...
+
+    def fetch_board_klines(self, kind: BoardKind, board: str, window: Window) -> Bars:
+        """Daily bars of a board within a closed window of sessions."""
+        ...
+
+
+def failure_of(error: BaseException) -> tuple[Outcome, str]:
+    """The outcome and the reason that an exception stands for in the ledger."""
+    if isinstance(error, SourceError):
+        return error.outcome, error.message
+    return Outcome.ERROR, f"{type(error).__name__}: {error}"
+
+
+def count_outcomes(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """How often each outcome stands in a sequence, by name."""
+    return {o.value: n for o in Outcome if (n := sum(1 for each in outcomes if each is o))}

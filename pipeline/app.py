@@ -1,0 +1,96 @@
+"""The Celery app: the composition root, and the ``-A`` target of every plain Celery command."""
+
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+from pipeline.queues import DEFAULT_QUEUE, declared_queues
+from pipeline.settings import Settings, read_settings
+
+
+def celery_config(settings: Settings) -> dict[str, Any]:
+    """Every Celery setting, each with its reason in docs/celery.md."""
+    return {
+        "broker_url": settings.broker_url,
+        "result_backend": settings.result_backend,
+        "task_serializer": settings.celery_task_serializer,
+        "result_serializer": settings.celery_result_serializer,
+        "accept_content": ["json"],
+        "timezone": settings.celery_timezone,
+        "enable_utc": settings.celery_enable_utc,
+        "task_queues": declared_queues(settings.broker_url, settings.queue_type),
+        "task_default_queue": DEFAULT_QUEUE,
+        "task_create_missing_queues": False,
+        "task_time_limit": 1800,
+        "task_soft_time_limit": 1500,
+        "task_track_started": True,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_retry_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_max_tasks_per_child": 1000,
+        "worker_hijack_root_logger": False,
+        "worker_soft_shutdown_timeout": 20.0,
+        "worker_enable_soft_shutdown_on_idle": True,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_pool_limit": 10,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": _transport_options(settings),
+        "result_expires": 3600,
+        "result_chord_expires": 86_400,
+        "result_backend_always_retry": True,
+        "result_backend_transport_options": {
+            "retry_policy": {
+                "timeout": 60.0,
+                "max_retries": 100,
+                "interval_start": 0.2,
+                "interval_step": 0.5,
+                "interval_max": 2,
+            }
+        },
+        "task_publish_retry_policy": {
+            "max_retries": 60,
+            "interval_start": 0.2,
+            "interval_step": 0.5,
+            "interval_max": 2,
+        },
+        "redis_socket_connect_timeout": 5,
+        "redis_socket_timeout": 30,
+        "redis_socket_keepalive": True,
+    }
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    if not settings.broker_url.startswith("redis"):
+        return {"confirm_publish": True}
+    return {
+        # All workers on one Redis share the unacked set and the lowest value wins: keep one value.
+        "visibility_timeout": settings.visibility_timeout_s,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "priority_steps": list(range(10)),
+        "queue_order_strategy": "priority",
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+
+
+def create_app(settings: Settings) -> Celery:
+    """A configured app; task modules are imported when a worker or a caller first needs them."""
+    celery = Celery("quantsync", set_as_current=True)
+    celery.conf.update(celery_config(settings))
+    celery.conf.imports = ("pipeline.tasks",)
+    return celery
+
+
+app = create_app(read_settings())
+
+
+def queue_names() -> list[str]:
+    """The queues that exist."""
+    queues: list[Queue] = app.conf.task_queues
+    return [queue.name for queue in queues]

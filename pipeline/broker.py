@@ -1,0 +1,38 @@
+"""Whether the broker answers, asked before anything is planned."""
+
+from urllib.parse import urlsplit
+
+from kombu.exceptions import OperationalError
+
+from market.errors import QuantsyncError
+
+
+class BrokerUnreachableError(QuantsyncError):
+    """The broker refuses connections, or the login."""
+
+
+def check_broker() -> None:
+    """Connect once to the configured broker.
+
+    Raises:
+        BrokerUnreachableError: It does not answer within seconds; nothing was planned.
+    """
+    from pipeline.app import app  # noqa: PLC0415
+
+    connection = app.connection_for_write(connect_timeout=3)
+    try:
+        connection.ensure_connection(max_retries=1, interval_start=0.2, timeout=5)
+    except (OperationalError, OSError) as error:
+        raise BrokerUnreachableError(
+            f"the broker at {_address(app.conf.broker_url)} does not answer ({error}): start it, "
+            "correct CELERY_BROKER_URL, or unset it to run embedded",
+        ) from error
+    finally:
+        connection.release()
+
+
+def _address(url: str) -> str:
+    """The URL without its password."""
+    parts = urlsplit(url)
+    host = parts.hostname or parts.path
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")

@@ -1,0 +1,78 @@
+"""The ``quantsync`` command."""
+
+import json
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from market.errors import QuantsyncError, UsageError
+from pipeline import cli_read, cli_serve, cli_sync
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="quantsync",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Keep a complete, correct and fresh copy of China A-share market data.\n\n"
+        "Exit codes: 0 done; 1 partial or failed; 2 wrong usage or configuration; 130 interrupted."
+    ),
+)
+app.add_typer(cli_sync.app, name="sync", help="Fetch what is missing, now.")
+cli_sync.register(app)
+cli_read.register(app)
+cli_serve.register(app)
+
+
+@app.callback()
+def _root(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what happens, on stderr.")
+    ] = False,
+) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.ERROR,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    if verbose:
+        for noisy in ("alembic", "kombu", "celery", "filelock", "urllib3"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def main() -> None:
+    """Run the command; every deliberate error becomes one sentence and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except QuantsyncError as error:
+        _complain(error.message, type(error).__name__, error.context)
+        sys.exit(WRONG_USAGE if isinstance(error, UsageError) else FAILED)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write(
+            "interrupted: what was committed stays, the rest goes on at the next start\n"
+        )
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        # Click's own usage errors know how to show themselves; anything else is a bug to see whole.
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        sys.exit(getattr(error, "exit_code", WRONG_USAGE))
+
+
+def _complain(message: str, kind: str, context: dict[str, object]) -> None:
+    if "--json" in sys.argv:
+        document = {"error": message, "type": kind, "context": context}
+        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+    sys.stderr.write(f"error: {message}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,297 @@
+"""Commands that only read: klines, boards, status, runs, verify."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import typer
+from rich.table import Table
+
+from market.bars import Dataset
+from market.boards import BoardKind, parse_board_code
+from market.errors import QuantsyncError, UsageError
+from market.periods import FETCHED_PERIODS, Period, parse_fetched_period
+from market.sessions import Window
+from market.symbols import parse_symbol
+from pipeline import output
+from pipeline.options import From, Json, PeriodName, To, read_day
+from pipeline.runtime import Runtime
+from pipeline.settings import read_settings
+from storage.coverage import read_coverage
+from storage.ledger import RunState
+
+_SUCCESS = ("ok", "unchanged", "empty_suspended", "empty_not_listed", "delisted")
+
+
+class NothingHeldError(QuantsyncError):
+    """What was asked for is not in the stores."""
+
+
+def register(root: typer.Typer) -> None:
+    """Add the reading commands to the root command."""
+    root.command(
+        "klines", epilog="Example: quantsync klines 600519 --from 2024-01-02 --format csv"
+    )(_klines)
+    root.command("boards", epilog="Example: quantsync boards --members BK0818 --on 2025-03-03")(
+        _boards
+    )
+    root.command("status", epilog="Example: quantsync status --json")(_status)
+    root.command("runs", epilog="Example: quantsync runs 20251231T080000-1a2b3c4d --failures")(
+        _runs
+    )
+    root.command("verify", epilog="Example: quantsync verify --period daily")(_verify)
+
+
+def _klines(
+    symbol: Annotated[str, typer.Argument(help="Symbol or board (BK…) in any spelling.")],
+    period: PeriodName = "daily",
+    start: From = None,
+    end: To = None,
+    form: Annotated[
+        str, typer.Option("--format", help="table, csv, json or parquet (with --out).")
+    ] = "table",
+    out: Annotated[Path | None, typer.Option("--out", help="Write to this file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the bars held of one symbol or board (unadjusted)."""
+    from storage.queries import klines  # noqa: PLC0415
+
+    form = "json" if as_json else form
+    if form not in ("table", "csv", "json", "parquet"):
+        raise UsageError(f"--format {form!r}: use table, csv, json or parquet")
+    if form == "parquet" and out is None:
+        raise UsageError("--format parquet needs --out FILE")
+    runtime = Runtime(read_settings())
+    length = parse_fetched_period(period)
+    window = _window(start, end, runtime)
+    if symbol.strip().upper().startswith("BK"):
+        dataset, name = Dataset.BOARD_KLINE, parse_board_code(symbol)
+    else:
+        dataset, name = Dataset.KLINE, str(parse_symbol(symbol))
+    bars = klines(runtime.lake, name, length, window=window, dataset=dataset)
+    if not bars.num_rows:
+        raise NothingHeldError(
+            f"no {length.value} bars of {name} are held"
+            + (f" in {window}" if window else "")
+            + ": `quantsync sync` fetches them, `quantsync status` says what is held",
+            {"symbol": name, "period": length.value},
+        )
+    _print_bars(bars, form, out)
+
+
+def _window(start: str | None, end: str | None, runtime: Runtime) -> Window | None:
+    first, last = read_day(start, "--from"), read_day(end, "--to")
+    if first is None and last is None:
+        return None
+    return Window(first or runtime.calendar.first_session, last or date.max)
+
+
+def _print_bars(bars: pa.Table, form: str, out: Path | None) -> None:
+    if form == "parquet":
+        from pyarrow import parquet  # noqa: PLC0415
+
+        assert out is not None
+        parquet.write_table(bars, out, compression="zstd")
+        output.messages.print(f"{bars.num_rows:,} bars in {out}")
+        return
+    rows = [{**row, "end_at": row["end_at"].isoformat(sep=" ")[:19]} for row in bars.to_pylist()]
+    if form == "table":
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for name in bars.column_names:
+            table.add_column(name, justify="left" if name == "end_at" else "right")
+        for row in rows:
+            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        output.console.print(table)
+        return
+    if form == "json":
+        text = output.json_text(rows)
+    else:
+        import csv  # noqa: PLC0415
+        import io  # noqa: PLC0415
+
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, bars.column_names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text = buffer.getvalue()
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
+def _boards(
+    kind: Annotated[str | None, typer.Option("--kind", help="concept or industry.")] = None,
+    members: Annotated[
+        str | None, typer.Option("--members", metavar="BKxxxx", help="Members of this board.")
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", metavar="DATE", help="As of this day; default: today's.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List boards, or the members of one on any day since they were first synchronised."""
+    runtime = Runtime(read_settings())
+    if members is not None:
+        _print_members(runtime, parse_board_code(members), read_day(on, "--on"), as_json=as_json)
+        return
+    if on is not None:
+        raise UsageError("--on needs --members BKxxxx")
+    if kind is not None and kind not in list(BoardKind):
+        raise UsageError(f"--kind {kind!r}: use concept or industry")
+    boards = runtime.catalog.boards(BoardKind(kind) if kind else None)
+    if not boards:
+        raise NothingHeldError(
+            "no boards are held: `quantsync sync concepts` and `sync industries` fetch them"
+        )
+    if as_json:
+        output.print_json([{"board": b.code, "kind": b.kind, "name": b.name} for b in boards])
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("board", "kind", "name"):
+        table.add_column(name)
+    for board in boards:
+        table.add_row(board.code, board.kind, board.name)
+    output.console.print(table)
+
+
+def _print_members(runtime: Runtime, board: str, on: date | None, *, as_json: bool) -> None:
+    day = on or date.max
+    answer = runtime.catalog.members(board, day)
+    if answer.known_from is None or day < answer.known_from:
+        since = f"known since {answer.known_from}" if answer.known_from else "not yet synchronised"
+        raise NothingHeldError(
+            f"the members of {board} on {day} are not known: they are {since}, and the upstream "
+            "tells today's members only",
+            {"board": board},
+        )
+    rows = [{"symbol": m.symbol, "name": m.name} for m in answer.members]
+    if as_json:
+        output.print_json(
+            {"board": board, "on": on, "known_from": answer.known_from, "members": rows}
+        )
+        return
+    for row in rows:
+        output.console.print(f"{row['symbol']}  {row['name']}")
+    output.messages.print(f"{len(rows)} members, known since {answer.known_from}")
+
+
+def _status(as_json: Json = False) -> None:
+    """What is held and how fresh it is, what runs, and how much of the budget is used."""
+    runtime = Runtime(read_settings())
+    held = _held(runtime)
+    running = runtime.ledger.runs(10, state=RunState.RUNNING)
+    latest = runtime.ledger.runs(5)
+    document = {
+        "home": str(runtime.settings.home),
+        "database": runtime.database.address,
+        "lake": str(runtime.settings.lake_path),
+        "held": held,
+        "running": [output.status_json(run) for run in running],
+        "latest": [output.status_json(run) for run in latest],
+    }
+    if as_json:
+        output.print_json(document)
+        return
+    output.console.print(f"home      {document['home']}\ndatabase  {document['database']}")
+    if not held:
+        output.console.print("held      nothing yet: `quantsync sync all` begins")
+    for row in held:
+        output.console.print(
+            f"held      {row['dataset']} {row['period']}: {row['series']} series, complete from "
+            f"{row['complete_from']} to {row['complete_to']} "
+            f"({row['behind']} end earlier)"
+        )
+    output.console.print(output.runs_table(latest) if latest else "no runs yet")
+
+
+def _held(runtime: Runtime) -> list[dict[str, Any]]:
+    rows = []
+    for dataset in Dataset:
+        for period in FETCHED_PERIODS:
+            series = read_coverage(runtime.database, dataset.value, period.value)
+            marks = [c.watermark for c in series.values() if c.watermark is not None]
+            if marks:
+                newest = max(marks)
+                rows.append(
+                    {
+                        "dataset": dataset.value,
+                        "period": period.value,
+                        "series": len(marks),
+                        "complete_from": min(c.ranges[0].start for c in series.values()),
+                        "complete_to": newest,
+                        "behind": sum(1 for mark in marks if mark < newest),
+                    }
+                )
+    return rows
+
+
+def _runs(
+    run_id: Annotated[str | None, typer.Argument(help="One run; default: the newest.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many.")] = 20,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="Only what was not done, with reasons.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List runs, or show one with the outcome of every fetch."""
+    ledger = Runtime(read_settings()).ledger
+    if run_id is None:
+        runs = ledger.runs(limit)
+        if as_json:
+            output.print_json([output.status_json(run) for run in runs])
+        else:
+            output.console.print(output.runs_table(runs) if runs else "no runs yet")
+        return
+    status = ledger.status(run_id)
+    outcomes = ledger.outcomes(run_id, exclude=_SUCCESS if failures else ())
+    if as_json:
+        output.print_json({**output.status_json(status), "details": outcomes})
+        return
+    output.console.print(output.runs_table([status]))
+    for row in outcomes:
+        reason = f": {row['reason']}" if row["reason"] else ""
+        output.console.print(f"  {row['work']} {row['subject']} {row['outcome']}{reason}")
+
+
+def _verify(
+    period: Annotated[
+        str | None, typer.Option("--period", help="Only this period; default: all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare Parquet and SQL, partition by partition: bar counts and content hashes."""
+    from storage.verification import verify  # noqa: PLC0415
+
+    runtime = Runtime(read_settings())
+    periods: tuple[Period, ...] = (
+        FETCHED_PERIODS if period is None else (parse_fetched_period(period),)
+    )
+    checks = verify(runtime.lake, runtime.warehouse, periods=periods)
+    wrong = [check for check in checks if not check.equal]
+    if as_json:
+        output.print_json(
+            {
+                "equal": not wrong,
+                "partitions": len(checks),
+                "bars": sum(check.lake_rows for check in checks),
+                "checks": [output.check_json(check) for check in checks],
+            }
+        )
+    else:
+        for check in wrong:
+            output.console.print(
+                f"[red]differs[/]  {check.dataset} {check.period} {check.partition}: "
+                f"{check.problem}"
+            )
+        if not checks:
+            output.console.print("nothing is held yet: there is nothing to compare")
+        elif not wrong:
+            bars = sum(check.lake_rows for check in checks)
+            output.console.print(
+                f"[green]equal[/]: {len(checks)} partitions, {bars:,} bars, the same rows in "
+                "Parquet and in SQL"
+            )
+    if wrong:
+        raise typer.Exit(1)

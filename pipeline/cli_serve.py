@@ -1,0 +1,69 @@
+"""Commands that stay in the foreground: the embedded stack, and the market simulator."""
+
+import signal
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from pipeline import output
+from pipeline.options import UpstreamName
+from pipeline.settings import read_settings
+
+
+def register(root: typer.Typer) -> None:
+    """Add the serving commands to the root command."""
+    root.command("up", epilog="Example: quantsync up --upstream simulator")(_up)
+    root.command(
+        "simulator",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        add_help_option=False,
+        epilog="Example: quantsync simulator --port 8900 --seed 7 --symbols 500",
+    )(_simulator)
+
+
+def _up(
+    upstream: UpstreamName = None,
+    admin: Annotated[
+        bool, typer.Option("--admin/--no-admin", help="Start the admin worker too.")
+    ] = True,
+) -> None:
+    """Run the whole embedded stack until Ctrl-C: Redis, workers and, if asked for, a simulator."""
+    from pipeline.embedded import EmbeddedStack  # noqa: PLC0415
+    from pipeline.runtime import SIMULATOR, Runtime  # noqa: PLC0415
+    from pipeline.settings import use_settings  # noqa: PLC0415
+    from pipeline.stack import simulator_arguments  # noqa: PLC0415
+
+    settings = read_settings()
+    _ = Runtime(settings).database
+    chosen = upstream or settings.quantsync_upstream
+    arguments = simulator_arguments(settings) if chosen == SIMULATOR else None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with EmbeddedStack(settings, simulator=arguments, admin=admin) as stack:
+        if not stack.owned:
+            output.console.print(f"the stack of {settings.home} is already up")
+            raise typer.Exit(1)
+        use_settings(settings.model_copy(update=stack.overrides))
+        from pipeline.reconcile import resume_runs  # noqa: PLC0415
+        from pipeline.runtime import current_runtime  # noqa: PLC0415
+        from pipeline.tasks import publish_wave  # noqa: PLC0415
+
+        for run_id in resume_runs(current_runtime(), publish_wave):
+            output.console.print(f"run {run_id}, left unfinished, goes on")
+        output.console.print(f"up: logs in {settings.home / 'logs'}; stop with Ctrl-C")
+        for name, value in stack.environment.items():
+            output.console.print(f"  {name}={value}")
+        try:
+            while True:
+                stack.supervise()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            output.console.print("stopping")
+
+
+def _simulator(context: typer.Context) -> None:
+    """Serve a market offline; --help lists its options (seed, symbols, clock, faults, replay)."""
+    from ingest.simulator.__main__ import main  # noqa: PLC0415
+
+    sys.exit(main(context.args))

@@ -1,0 +1,232 @@
+"""``quantsync sync`` and ``quantsync backfill``: ask for data and watch it arrive."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from market.boards import parse_board_code
+from market.errors import UsageError
+from market.periods import Period, parse_fetched_period
+from market.symbols import parse_stock
+from pipeline import output
+from pipeline.options import (
+    From,
+    Json,
+    PeriodName,
+    Symbols,
+    To,
+    UpstreamName,
+    read_day,
+    split_names,
+)
+from pipeline.plans import CONCEPTS, INDUSTRIES, STOCKS, Request
+from pipeline.settings import Settings, read_settings
+from pipeline.stack import Stack, running_stack
+from storage.ledger import RunState, RunStatus
+
+app = typer.Typer(no_args_is_help=True)
+
+_SUCCESS = ("ok", "unchanged", "empty_suspended", "empty_not_listed", "delisted")
+
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait/--no-wait",
+        help="Follow the run to its end. --no-wait only enqueues (with a configured broker).",
+    ),
+]
+
+
+@app.command(
+    "stocks", epilog="Example: quantsync sync stocks --symbols 600519,000001 --from 2024-01-02"
+)
+def sync_stocks(
+    symbols: Symbols = None,
+    period: PeriodName = "daily",
+    start: From = None,
+    end: To = None,
+    upstream: UpstreamName = None,
+    as_json: Json = False,
+    wait: Wait = True,
+) -> None:
+    """Stock klines: every listed A share, or the symbols named."""
+    request = _request(STOCKS, symbols, period, start, end, upstream, "live")
+    _run([request], as_json=as_json, wait=wait)
+
+
+@app.command("concepts", epilog="Example: quantsync sync concepts --upstream simulator")
+def sync_concepts(
+    symbols: Symbols = None,
+    start: From = None,
+    end: To = None,
+    upstream: UpstreamName = None,
+    as_json: Json = False,
+    wait: Wait = True,
+) -> None:
+    """Concept boards: list, members and daily klines."""
+    request = _request(CONCEPTS, symbols, "daily", start, end, upstream, "live")
+    _run([request], as_json=as_json, wait=wait)
+
+
+@app.command("industries", epilog="Example: quantsync sync industries --symbols BK0477")
+def sync_industries(
+    symbols: Symbols = None,
+    start: From = None,
+    end: To = None,
+    upstream: UpstreamName = None,
+    as_json: Json = False,
+    wait: Wait = True,
+) -> None:
+    """Industry boards: list, members and daily klines."""
+    request = _request(INDUSTRIES, symbols, "daily", start, end, upstream, "live")
+    _run([request], as_json=as_json, wait=wait)
+
+
+@app.command("all", epilog="Example: quantsync sync all --upstream simulator --from 2024-01-02")
+def sync_all(
+    start: From = None,
+    end: To = None,
+    upstream: UpstreamName = None,
+    as_json: Json = False,
+    wait: Wait = True,
+) -> None:
+    """Stocks (daily), concepts and industries, each on its own queue."""
+    requests = [
+        _request(kind, None, "daily", start, end, upstream, "live")
+        for kind in (STOCKS, CONCEPTS, INDUSTRIES)
+    ]
+    _run(requests, as_json=as_json, wait=wait)
+
+
+def register(root: typer.Typer) -> None:
+    """Add ``backfill`` to the root command."""
+    root.command(
+        "backfill",
+        epilog="Example: quantsync backfill --symbols 600519 --from 2015-01-05 --to 2020-12-31",
+    )(_backfill)
+
+
+def _backfill(
+    start: Annotated[str, typer.Option("--from", metavar="DATE", help="First day.")],
+    end: To = None,
+    symbols: Symbols = None,
+    period: PeriodName = "daily",
+    what: Annotated[str, typer.Option("--what", help="stocks, concepts or industries.")] = STOCKS,
+    upstream: UpstreamName = None,
+    as_json: Json = False,
+    wait: Wait = True,
+) -> None:
+    """Fetch what a past window lacks, behind the live lane."""
+    if what not in (STOCKS, CONCEPTS, INDUSTRIES):
+        raise UsageError(f"--what {what!r}: use stocks, concepts or industries")
+    request = _request(what, symbols, period, start, end, upstream, "bulk")
+    _run([request], as_json=as_json, wait=wait)
+
+
+def _request(
+    kind: str,
+    symbols: str | None,
+    period: str,
+    start: str | None,
+    end: str | None,
+    upstream: str | None,
+    lane: str,
+) -> Request:
+    """A request whose words are known to be readable; nothing is started before that."""
+    names = split_names(symbols)
+    if names is not None:
+        names = tuple(
+            str(parse_stock(name)) if kind == STOCKS else parse_board_code(name) for name in names
+        )
+    length = parse_fetched_period(period)
+    if kind != STOCKS and length is not Period.DAILY:
+        raise UsageError(f"boards have daily klines only, not {period}")
+    first, last = read_day(start, "--from"), read_day(end, "--to")
+    if first is not None and last is not None and last < first:
+        raise UsageError(f"--to {last} is before --from {first}: swap them")
+    return Request(
+        kind=kind,
+        upstream=upstream or read_settings().quantsync_upstream,
+        period=length,
+        symbols=names,
+        start=first,
+        end=last,
+        lane=lane,
+    )
+
+
+def _run(requests: Sequence[Request], *, as_json: bool, wait: bool) -> None:
+    settings = read_settings()
+    if not wait and settings.is_embedded:
+        raise UsageError(
+            "--no-wait needs a broker that outlives the command: set CELERY_BROKER_URL"
+        )
+    with running_stack(settings, requests[0].upstream) as stack:
+        for run_id in stack.resumed:
+            output.messages.print(f"run {run_id}, left unfinished, goes on as well")
+        run_ids = _start(stack, requests)
+        if not wait:
+            _announce(run_ids, as_json=as_json)
+            return
+        ended = _follow(stack, run_ids, quiet=as_json)
+        documents = [_report(stack, status, settings, as_json=as_json) for status in ended]
+    if as_json:
+        output.print_json(documents[0] if len(documents) == 1 else {"runs": documents})
+    if any(status.state is not RunState.COMMITTED for status in ended):
+        raise typer.Exit(1)
+
+
+def _start(stack: Stack, requests: Sequence[Request]) -> list[str]:
+    from dataclasses import replace  # noqa: PLC0415
+
+    from pipeline.runs import start_run  # noqa: PLC0415
+    from pipeline.tasks import publish_wave  # noqa: PLC0415
+
+    run_ids = []
+    for request in requests:
+        run_id = start_run(stack.runtime, replace(request, upstream=stack.upstream), publish_wave)
+        assert run_id is not None, "a run on demand has no slot to collide with"
+        run_ids.append(run_id)
+    return run_ids
+
+
+def _follow(stack: Stack, run_ids: Sequence[str], *, quiet: bool) -> list[RunStatus]:
+    from pipeline.runs import follow_run  # noqa: PLC0415
+
+    budget = ", ".join(str(w) for w in stack.runtime.settings.windows_for(stack.upstream))
+    ended = []
+    with output.RunProgress(quiet=quiet) as progress:
+
+        def look_after() -> None:
+            stack.supervise()
+            for other in run_ids:
+                progress.show(stack.runtime.ledger.status(other), budget)
+
+        for run_id in run_ids:
+            for status in follow_run(stack.runtime, run_id, each=look_after):
+                last = status
+            progress.show(last, budget)
+            ended.append(last)
+    return ended
+
+
+def _announce(run_ids: Sequence[str], *, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"run_ids": list(run_ids)})
+        return
+    for run_id in run_ids:
+        output.console.print(f"enqueued run {run_id}: follow it with `quantsync runs {run_id}`")
+
+
+def _report(
+    stack: Stack, status: RunStatus, settings: Settings, *, as_json: bool
+) -> dict[str, Any]:
+    failures = stack.runtime.ledger.outcomes(status.run_id, exclude=_SUCCESS)
+    if not as_json:
+        landed = [
+            f"Parquet {settings.lake_path}",
+            f"SQL     {stack.runtime.database.address}",
+        ]
+        output.show_run(status, failures, landed if status.bars_written else [])
+    return output.run_document(status, failures)

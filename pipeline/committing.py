@@ -1,0 +1,192 @@
+"""The commit of a wave: staged batches into the lake, then SQL, then the ledger.
+
+The order is the promise: a crash between any two steps is repaired by committing again, because
+writing the same bars twice changes nothing and the watermark moves last.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from market.bars import Dataset, bar_schema
+from market.boards import BOARD_LIST_SCHEMA, BOARD_MEMBERS_SCHEMA, SYMBOL_LIST_SCHEMA, BoardKind
+from market.errors import QuantsyncError
+from market.periods import Period
+from pipeline.plans import extend_after_list
+from pipeline.runtime import LIVE, Runtime
+from storage.errors import StorageError
+from storage.ledger import BatchPlan, Claim, QuarantinedBar, RunStatus, Work
+
+log = logging.getLogger(__name__)
+
+Publish = Callable[[str, int], None]
+"""Hands a wave of a run to the broker."""
+
+
+@dataclass(slots=True)
+class _Committed:
+    bars_written: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    quarantined: list[QuarantinedBar] = field(default_factory=list)
+
+
+def commit_wave(runtime: Runtime, run_id: str, wave: int, publish: Publish) -> dict[str, object]:
+    """Commit a wave whose batches have all ended; a second call does nothing.
+
+    Args:
+        runtime: The stores.
+        run_id: The run.
+        wave: Which of its waves.
+        publish: Called for the wave to come, before the merge, so that fetching never waits for it.
+
+    Raises:
+        StorageError: A store could not be written; the wave is given back and can be committed
+            again.
+    """
+    ledger = runtime.ledger
+    claim = ledger.claim_wave(run_id, wave, runtime.settings.commit_lease_s)
+    if claim is None:
+        log.info("wave %s of run %s is not to be committed here and now", wave, run_id)
+        return {"run_id": run_id, "wave": wave, "claimed": False}
+    _publish_next(runtime, run_id, wave, publish)
+    try:
+        done = _commit(runtime, claim)
+    except QuantsyncError as error:
+        log.exception("wave %s of run %s could not be committed", wave, run_id)
+        ledger.release_wave(claim, str(error))
+        raise
+    _publish_next(runtime, run_id, wave, publish)
+    return {"run_id": run_id, "wave": wave, "bars_written": done.bars_written}
+
+
+def _publish_next(runtime: Runtime, run_id: str, wave: int, publish: Publish) -> None:
+    following = runtime.ledger.planned_wave_after(run_id, wave)
+    if following is not None:
+        publish(run_id, following)
+
+
+def _commit(runtime: Runtime, claim: Claim) -> _Committed:
+    status = runtime.ledger.status(claim.run_id)
+    staged = runtime.ledger.staged(claim.run_id, claim.number)
+    done = _Committed()
+    _write_bars(runtime, status, staged, done)
+    extension, notices = [], []
+    for plan, manifest in staged:
+        if plan.work.dataset is None:
+            _write_list(runtime, status, plan, manifest, done)
+    for plan, _ in staged:
+        if plan.work in (Work.SYMBOL_LIST, Work.BOARD_LIST):
+            waves, said = extend_after_list(runtime, status)
+            extension += waves
+            notices += said
+    runtime.ledger.commit_wave(
+        claim,
+        bars_written=done.bars_written,
+        refused=done.refused,
+        quarantined=done.quarantined,
+        extension=extension,
+        notices=notices,
+    )
+    for _, manifest in staged:
+        runtime.staging.discard(manifest)
+    return done
+
+
+_Staged = list[tuple[BatchPlan, dict[str, Any]]]
+
+
+def _write_bars(runtime: Runtime, status: RunStatus, staged: _Staged, done: _Committed) -> None:
+    """Merge all staged bars of the wave at once, so that each partition is rewritten once."""
+    parts: dict[tuple[Dataset, Period], list[pa.Table]] = {}
+    for plan, manifest in staged:
+        dataset = plan.work.dataset
+        if dataset is None:
+            continue
+        assert plan.period is not None
+        if dataset.value in manifest["tables"]:
+            bars = runtime.staging.read(manifest, dataset.value)
+            if bars.num_rows:
+                parts.setdefault((dataset, plan.period), []).append(bars)
+        if "quarantine" in manifest["tables"]:
+            rejected = runtime.staging.read(manifest, "quarantine")
+            done.quarantined += _quarantined(dataset, plan.period, rejected)
+    if parts:
+        _refuse_mixing(runtime, status)
+    for (dataset, period), tables in parts.items():
+        bars = pa.concat_tables(tables, promote_options="permissive").cast(bar_schema(dataset))
+        written = runtime.lake.write(dataset, period, bars)
+        count = runtime.warehouse.write_bars(dataset, period, bars)
+        in_lake = sum(part.inserted + part.updated for part in written)
+        done.bars_written += max(in_lake, count.inserted + count.updated)
+
+
+def _refuse_mixing(runtime: Runtime, status: RunStatus) -> None:
+    """Real and simulated prices never share a store."""
+    mine = "real" if status.upstream == LIVE else "simulated"
+    held = runtime.ledger.installation_fact("prices", mine)
+    if held != mine:
+        raise StorageError(
+            f"{runtime.settings.home} holds {held} prices; {mine} ones are not mixed in: "
+            "set QUANTSYNC_HOME (and DATABASE_URL, if set) to another place for them",
+            {"home": str(runtime.settings.home)},
+        )
+
+
+def _quarantined(dataset: Dataset, period: Period, rejected: pa.Table) -> Iterator[QuarantinedBar]:
+    for row in rejected.to_pylist():
+        reasons = row.pop("reasons")
+        yield QuarantinedBar(
+            dataset=dataset,
+            period=period,
+            subject=row[dataset.key],
+            end_at=int(row["end_at"].timestamp()),
+            row=json.loads(json.dumps(row, default=str)),
+            reasons=reasons,
+        )
+
+
+def _write_list(
+    runtime: Runtime,
+    status: RunStatus,
+    plan: BatchPlan,
+    manifest: Mapping[str, Any],
+    done: _Committed,
+) -> None:
+    if plan.work.value not in manifest["tables"]:
+        return  # every item of the batch failed; the outcomes say why
+    table = runtime.staging.read(manifest, plan.work.value)
+    session = runtime.calendar.latest_started(runtime.clock(status.upstream).now())
+    run_id = status.run_id
+    if plan.work is Work.SYMBOL_LIST:
+        listing = table.select(SYMBOL_LIST_SCHEMA.names).cast(SYMBOL_LIST_SCHEMA)
+        changes = {"symbols": runtime.catalog.replace_symbols(listing, session, run_id)}
+    elif plan.work is Work.BOARD_LIST:
+        assert plan.board_kind is not None
+        boards = table.select(BOARD_LIST_SCHEMA.names).cast(BOARD_LIST_SCHEMA)
+        changes = {
+            list_name(plan.board_kind): runtime.catalog.replace_boards(
+                plan.board_kind, boards, session, run_id
+            )
+        }
+    else:
+        changes = {}
+        for item in plan.items:
+            members = table.filter(pc.equal(table["board"], item.subject))
+            if members.num_rows:
+                members = members.select(BOARD_MEMBERS_SCHEMA.names).cast(BOARD_MEMBERS_SCHEMA)
+                changes[item.subject] = runtime.catalog.replace_members(
+                    item.subject, members, session, run_id
+                )
+    for name, change in changes.items():
+        if not change.accepted:
+            done.refused[name] = str(change.reason)
+
+
+def list_name(kind: BoardKind) -> str:
+    """Name of a board list in the ledger."""
+    return f"{kind.value}_boards"

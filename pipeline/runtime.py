@@ -1,0 +1,184 @@
+"""What a process works with, built once: stores, ledger, calendar, and the way to each upstream."""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from storage.catalog import Catalog
+from storage.database import Database
+from storage.lake import Lake
+from storage.staging import Staging
+from storage.warehouse import Warehouse
+
+from market.clock import Clock, SystemClock
+from market.errors import ConfigurationError
+from market.sessions import TradingCalendar, exchange_calendar
+from pipeline.settings import Settings, read_settings
+from storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from ingest.source import Source
+    from ingest.wire import Upstream
+
+LIVE = "live"
+SIMULATOR = "simulator"
+SIMULATOR_READY_FILE = "simulator.json"
+
+
+class SimulatorClock:
+    """The clock of a running simulator, asked each time: tests and demos may move it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url.rstrip('/')}/__simulator__/clock"
+
+    def now(self) -> datetime:
+        """The simulated market's time.
+
+        Raises:
+            ConfigurationError: No simulator answers there.
+        """
+        try:
+            # S310: the URL is the operator's own setting, checked to be http in upstream_url.
+            with urllib.request.urlopen(self._url, timeout=5) as answer:  # noqa: S310
+                return datetime.fromisoformat(json.load(answer)["now"])
+        except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
+            raise ConfigurationError(
+                f"no market simulator answers at {self._url} ({error}): start one with "
+                "`quantsync simulator`, or use --upstream simulator",
+                {"url": self._url},
+            ) from error
+
+
+class Runtime:
+    """Stores and connections of one process; each is opened when first used."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._sources: dict[str, Source] = {}
+        self._upstreams: dict[str, Mapping[str, Upstream]] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def database(self) -> Database:
+        """The SQL database, its tables up to date."""
+        database = Database(self.settings.sql_url)
+        database.migrate()
+        return database
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Runs and their outcomes."""
+        return Ledger(self.database)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """Bars in SQL."""
+        return Warehouse(self.database)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Symbols, boards and members."""
+        return Catalog(self.database)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Bars in Parquet."""
+        return Lake(self.settings.lake_path)
+
+    @cached_property
+    def staging(self) -> Staging:
+        """What batches fetched and no commit has merged yet."""
+        return Staging(self.settings.staging_path)
+
+    @cached_property
+    def calendar(self) -> TradingCalendar:
+        """The exchange's sessions."""
+        return exchange_calendar()
+
+    def upstream_url(self, upstream: str) -> str | None:
+        """Where an upstream's traffic goes; None for the real one.
+
+        Raises:
+            ConfigurationError: Not ``live``, ``simulator`` or a URL; or no simulator was started.
+        """
+        if upstream == LIVE:
+            return None
+        if upstream.startswith(("http://", "https://")):
+            return upstream.rstrip("/")
+        if upstream != SIMULATOR:
+            raise ConfigurationError(
+                f"{upstream!r} is no upstream: use live, simulator, or the URL of a simulator"
+            )
+        ready = self.settings.home / SIMULATOR_READY_FILE
+        try:
+            return str(json.loads(ready.read_text(encoding="utf-8"))["url"])
+        except (OSError, ValueError, KeyError) as error:
+            raise ConfigurationError(
+                f"no simulator was started for {self.settings.home}: `quantsync sync --upstream "
+                "simulator` and `quantsync up --upstream simulator` start one"
+            ) from error
+
+    def clock(self, upstream: str) -> Clock:
+        """The exchange clock of an upstream: the machine's for the real one."""
+        url = self.upstream_url(upstream)
+        return SystemClock() if url is None else SimulatorClock(url)
+
+    def source(self, upstream: str) -> "Source":
+        """The source of an upstream, and the wire below it, ready to fetch."""
+        from ingest.sources.eastmoney import EastmoneySource  # noqa: PLC0415
+
+        url = self.upstream_url(upstream)
+        with self._lock:
+            source = self._sources.get(str(url))
+            if source is None:
+                name = EastmoneySource.name if url is None else SIMULATOR
+                source = EastmoneySource(self.clock(upstream), name=name)
+                self._sources[str(url)] = source
+        return source
+
+    def routes(self, upstream: str) -> "Mapping[str, Upstream]":
+        """How each risk domain is reached for an upstream; installs the wire on first use."""
+        import redis  # noqa: PLC0415
+
+        from ingest import wire  # noqa: PLC0415
+        from ingest.pacing import RedisBudget  # noqa: PLC0415
+
+        url = self.upstream_url(upstream)
+        with self._lock:
+            if not self._upstreams:
+                wire.install(
+                    wire.UpstreamAdapter(
+                        connect_timeout_s=self.settings.connect_timeout_s,
+                        read_timeout_s=self.settings.read_timeout_s,
+                        proxy_url=self.settings.proxy_url,
+                    )
+                )
+            routes = self._upstreams.get(str(url))
+            if routes is None:
+                budget = RedisBudget(
+                    redis.Redis.from_url(_plain_redis(self.settings.budget_url)),
+                    domain="eastmoney" if url is None else SIMULATOR,
+                    egress=self.settings.egress_id,
+                    windows=self.settings.windows_for(LIVE if url is None else SIMULATOR),
+                )
+                routes = {"eastmoney": wire.Upstream(budget, url)}
+                self._upstreams[str(url)] = routes
+        return routes
+
+
+def _plain_redis(url: str) -> str:
+    """Celery's spelling of a Redis URL in redis-py's: ``redis+socket://…?virtual_host=2``."""
+    if url.startswith("redis+socket://"):
+        return url.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")
+    return url
+
+
+@lru_cache(maxsize=1)
+def current_runtime() -> Runtime:
+    """This process's runtime, built from its settings."""
+    return Runtime(read_settings())

@@ -1,0 +1,176 @@
+"""All configuration: the one place that reads the environment.
+
+Every field is an environment variable of the same name in capitals; ``.env`` in the working
+directory is read too. ``.env.example`` lists them all.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingest.pacing import RateWindow, parse_windows
+from market.errors import ConfigurationError
+
+LOCAL_BROKER = "redis://localhost:6379/1"
+LOCAL_BACKEND = "redis://localhost:6379/2"
+
+
+class Settings(BaseSettings):
+    """What can be configured, with its default."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True
+    )
+
+    quantsync_home: Path = Field(
+        default=Path(".quantsync"), description="Folder of everything an installation keeps"
+    )
+    quantsync_upstream: str = Field(
+        default="live", description="live, simulator, or the URL of a simulator that is up"
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="sqlite:///PATH or postgresql://…; unset: quantsync.db in the home",
+    )
+    celery_broker_url: str | None = Field(
+        default=None,
+        description="redis://… or amqp://…; unset: the quantsync command runs embedded",
+    )
+    celery_result_backend: str | None = Field(
+        default=None, description="redis://…; unset: the broker's, if that is Redis"
+    )
+    celery_task_serializer: Literal["json"] = "json"
+    celery_result_serializer: Literal["json"] = "json"
+    celery_timezone: str = "Asia/Shanghai"
+    celery_enable_utc: bool = True
+    queue_type: Literal["classic", "quorum"] = Field(
+        default="classic", description="RabbitMQ queue type; quorum needs RabbitMQ 4"
+    )
+    visibility_timeout_s: int = Field(
+        default=2100, description="Redis redelivers an unfinished task after this; above the limits"
+    )
+    budget_eastmoney: str = Field(
+        default="1/1s,180/300s", description="Requests permitted to Eastmoney per egress address"
+    )
+    budget_simulator: str = Field(default="50/1s", description="Requests permitted to a simulator")
+    budget_redis_url: str | None = Field(
+        default=None, description="Redis that keeps the budgets; unset: the result backend's"
+    )
+    egress_id: str = Field(
+        default="default", description="Name of the address requests leave by; bans are per address"
+    )
+    proxy_url: str | None = Field(default=None, description="Proxy for upstream requests")
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    read_timeout_s: float = Field(default=20.0, gt=0)
+    history_daily_from: date = Field(
+        default=date(2015, 1, 5), description="First session of daily history, unless asked"
+    )
+    batch_lease_s: float = Field(default=120.0, gt=0, description="A silent worker loses its batch")
+    batch_deadline_s: float = Field(default=1500.0, gt=0, description="A batch stops after this")
+    commit_lease_s: float = Field(default=300.0, gt=0)
+    run_deadline_s: float = Field(default=86_400.0, gt=0)
+    staging_dir: Path | None = Field(
+        default=None, description="Folder all workers see; unset: staging in the home"
+    )
+    lake_dir: Path | None = Field(
+        default=None, description="Folder all workers see; unset: lake in the home"
+    )
+    quant_concurrency: int = Field(default=8, ge=1, description="Threads of the quant worker")
+    simulator_seed: int = 7
+    simulator_symbols: int = Field(default=60, ge=5)
+    simulator_now: str = Field(
+        default="2025-12-31T16:00:00+08:00", description="Its clock; system: this machine's"
+    )
+
+    @field_validator("budget_eastmoney", "budget_simulator")
+    @classmethod
+    def _readable_budget(cls, text: str) -> str:
+        try:
+            parse_windows(text)
+        except ConfigurationError as error:
+            raise ValueError(error.message) from error
+        return text
+
+    @property
+    def home(self) -> Path:
+        """The installation's folder, absolute."""
+        return self.quantsync_home.expanduser().absolute()
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether no broker is configured, so that the command brings its own."""
+        return self.celery_broker_url is None
+
+    @property
+    def broker_url(self) -> str:
+        """Where messages go."""
+        return self.celery_broker_url or LOCAL_BROKER
+
+    @property
+    def result_backend(self) -> str:
+        """Where results go."""
+        if self.celery_result_backend:
+            return self.celery_result_backend
+        if self.celery_broker_url and self.celery_broker_url.startswith("redis"):
+            return self.celery_broker_url
+        return LOCAL_BACKEND
+
+    @property
+    def budget_url(self) -> str:
+        """Redis that keeps the budgets."""
+        return self.budget_redis_url or self.result_backend
+
+    @property
+    def sql_url(self) -> str:
+        """The database."""
+        return self.database_url or f"sqlite:///{self.home / 'quantsync.db'}"
+
+    @property
+    def lake_path(self) -> Path:
+        """The lake's folder."""
+        return (self.lake_dir or self.home / "lake").expanduser().absolute()
+
+    @property
+    def staging_path(self) -> Path:
+        """Folder of staged batches."""
+        return (self.staging_dir or self.home / "staging").expanduser().absolute()
+
+    def windows_for(self, upstream: str) -> tuple[RateWindow, ...]:
+        """The budget of an upstream: Eastmoney's if live, the simulator's otherwise."""
+        return parse_windows(self.budget_eastmoney if upstream == "live" else self.budget_simulator)
+
+
+_current: Settings | None = None
+
+
+def read_settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        ConfigurationError: One or more variables are wrong; all are named.
+    """
+    global _current  # noqa: PLW0603  (one configuration per process)
+    if _current is None:
+        _current = _from_environment()
+    return _current
+
+
+def use_settings(settings: Settings) -> None:
+    """Make these the settings of this process, as the embedded stack does with its own broker."""
+    global _current  # noqa: PLW0603
+    _current = settings
+
+
+def _from_environment() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{str(fault['loc'][0]).upper()}={fault.get('input')!r}: "
+            f"{fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        )
+        raise ConfigurationError(f"the configuration is wrong: {faults}") from error

@@ -1,0 +1,95 @@
+"""The stack a command works with: the configured broker, or the embedded one for its duration."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.broker import check_broker
+from pipeline.embedded import EmbeddedError, EmbeddedStack
+from pipeline.runtime import SIMULATOR, Runtime
+from pipeline.settings import Settings, use_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A broker that answers, and workers on it.
+
+    Attributes:
+        runtime: This process's runtime on the stack.
+        upstream: The upstream for runs: as asked, or the URL of the simulator that was started.
+        supervise: To be called about once a second while waiting.
+        resumed: Unfinished runs that go on.
+    """
+
+    runtime: Runtime
+    upstream: str
+    supervise: Callable[[], None]
+    resumed: tuple[str, ...] = ()
+
+
+def simulator_arguments(settings: Settings) -> list[str]:
+    """How this installation's simulator is started."""
+    return [
+        "--seed", str(settings.simulator_seed),
+        "--symbols", str(settings.simulator_symbols),
+        "--now", settings.simulator_now,
+        "--start", settings.history_daily_from.isoformat(),
+    ]  # fmt: skip
+
+
+@contextmanager
+def running_stack(settings: Settings, upstream: str) -> Iterator[Stack]:
+    """A stack that works while the block runs.
+
+    Without a configured broker the embedded stack is started (or an already running one of the
+    same home is used) and runs that an earlier stop left unfinished go on.
+
+    Raises:
+        QuantsyncError: A store, the broker or a part of the embedded stack is not to be had.
+    """
+    probe = Runtime(settings)
+    _ = probe.database  # a wrong DATABASE_URL or an unwritable home is said before anything starts
+    if not settings.is_embedded:
+        check_broker()
+        with _simulator_for(settings, upstream) as reached:
+            yield Stack(probe, reached, supervise=lambda: None)
+        return
+    arguments = simulator_arguments(settings) if upstream == SIMULATOR else None
+    with EmbeddedStack(settings, simulator=arguments) as embedded:
+        own = settings.model_copy(update=embedded.overrides)
+        use_settings(own)
+        from pipeline.reconcile import resume_runs  # noqa: PLC0415  (Celery: after the settings)
+        from pipeline.runtime import current_runtime  # noqa: PLC0415
+        from pipeline.tasks import publish_wave  # noqa: PLC0415
+
+        runtime = current_runtime()
+        resumed = resume_runs(runtime, publish_wave) if embedded.owned else []
+        yield Stack(runtime, upstream, embedded.supervise, tuple(resumed))
+
+
+@contextmanager
+def _simulator_for(settings: Settings, upstream: str) -> Iterator[str]:
+    """On a cluster, workers reach a simulator by URL: start one and name it."""
+    if upstream != SIMULATOR:
+        yield upstream
+        return
+    with tempfile.TemporaryDirectory(prefix="quantsync-simulator-") as folder:
+        ready = Path(folder) / "ready.json"
+        command = [sys.executable, "-m", "ingest.simulator", *simulator_arguments(settings)]
+        process = subprocess.Popen([*command, "--ready-file", str(ready)])  # noqa: S603
+        try:
+            deadline = time.monotonic() + 60
+            while not ready.exists():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise EmbeddedError("the market simulator did not start: see above")
+                time.sleep(0.02)
+            yield str(json.loads(ready.read_text(encoding="utf-8"))["url"])
+        finally:
+            process.terminate()
+            process.wait(10)

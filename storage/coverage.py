@@ -1,0 +1,100 @@
+"""Coverage: which sessions of a series are proven complete.
+
+A session is covered when its bars are final and held, or when there is proof that it has none.
+Ranges are closed, disjoint and not adjacent by the trading calendar; the watermark of a series is
+the end of its first range, so it never passes a gap.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Connection, delete, insert, select
+
+from market.sessions import TradingCalendar, Window, exchange_calendar
+from storage.database import Database
+from storage.ledger_tables import coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Covered ranges of one series, ascending."""
+
+    ranges: tuple[Window, ...]
+
+    @property
+    def watermark(self) -> date | None:
+        """The last session up to which nothing is missing since the first one held."""
+        return self.ranges[0].end if self.ranges else None
+
+    def missing(self, window: Window, calendar: TradingCalendar) -> Window | None:
+        """The smallest window that spans every session of ``window`` not covered; None if none."""
+        sessions = calendar.sessions_in(window)
+        low, high = 0, len(sessions)
+        for each in self.ranges:
+            if low < high and each.start <= sessions[low] <= each.end:
+                low = bisect_right(sessions, each.end)
+        for each in reversed(self.ranges):
+            if low < high and each.start <= sessions[high - 1] <= each.end:
+                high = bisect_left(sessions, each.start)
+        return Window(sessions[low], sessions[high - 1]) if low < high else None
+
+
+def join_ranges(ranges: Iterable[Window], calendar: TradingCalendar) -> tuple[Window, ...]:
+    """Ranges as few as possible: overlapping and adjacent ones (no session between) become one."""
+    joined: list[Window] = []
+    for each in sorted(ranges, key=lambda w: w.start):
+        if joined and each.start <= _next_session(joined[-1].end, calendar):
+            joined[-1] = Window(joined[-1].start, max(joined[-1].end, each.end))
+        else:
+            joined.append(each)
+    return tuple(joined)
+
+
+def _next_session(day: date, calendar: TradingCalendar) -> date:
+    after = calendar.session_on_or_before(day)
+    if after == calendar.last_session:
+        return day
+    return calendar.offset(after, 1)
+
+
+def extend_coverage(
+    connection: Connection,
+    dataset: str,
+    period: str,
+    subject: str,
+    proven: tuple[date, date],
+    run_id: str,
+) -> None:
+    """Add a proven range to a series' coverage, inside the caller's transaction. Idempotent."""
+    mine = {"dataset": dataset, "period": period, "subject": subject}
+    held = connection.execute(
+        select(coverage.c.covered_from, coverage.c.covered_to).filter_by(**mine)
+    ).all()
+    before = tuple(Window(start, end) for start, end in held)
+    after = join_ranges([*before, Window(*proven)], exchange_calendar())
+    if set(after) == set(before):
+        return
+    connection.execute(delete(coverage).filter_by(**mine))
+    connection.execute(
+        insert(coverage),
+        [{**mine, "covered_from": r.start, "covered_to": r.end, "run_id": run_id} for r in after],
+    )
+
+
+def read_coverage(database: Database, dataset: str, period: str) -> dict[str, Coverage]:
+    """Coverage of every series of a dataset and period, by symbol or board.
+
+    Datasets are ``kline``, ``board_kline``, and ``board_members`` with the period ``session``.
+    """
+    with database.engine.connect() as connection:
+        rows = connection.execute(
+            select(coverage.c.subject, coverage.c.covered_from, coverage.c.covered_to)
+            .where(coverage.c.dataset == dataset, coverage.c.period == period)
+            .order_by(coverage.c.subject, coverage.c.covered_from)
+        ).all()
+    ranges: dict[str, list[Window]] = {}
+    for subject, start, end in rows:
+        ranges.setdefault(subject, []).append(Window(start, end))
+    return {subject: Coverage(tuple(each)) for subject, each in ranges.items()}
