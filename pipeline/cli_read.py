@@ -19,9 +19,7 @@ from pipeline.options import From, Json, PeriodName, To, read_day
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
 from storage.coverage import read_coverage
-from storage.ledger import RunState
-
-_SUCCESS = ("ok", "unchanged", "empty_suspended", "empty_not_listed", "delisted")
+from storage.run_records import SUCCESSES, RunState
 
 
 class NothingHeldError(QuantsyncError):
@@ -245,7 +243,7 @@ def _runs(
             output.console.print(output.runs_table(runs) if runs else "no runs yet")
         return
     status = ledger.status(run_id)
-    outcomes = ledger.outcomes(run_id, exclude=_SUCCESS if failures else ())
+    outcomes = ledger.outcomes(run_id, exclude=SUCCESSES if failures else ())
     if as_json:
         output.print_json({**output.status_json(status), "details": outcomes})
         return

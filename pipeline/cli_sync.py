@@ -23,11 +23,9 @@ from pipeline.options import (
 from pipeline.plans import CONCEPTS, INDUSTRIES, STOCKS, Request
 from pipeline.settings import Settings, read_settings
 from pipeline.stack import Stack, running_stack
-from storage.ledger import RunState, RunStatus
+from storage.run_records import SUCCESSES, RunState, RunStatus
 
 app = typer.Typer(no_args_is_help=True)
-
-_SUCCESS = ("ok", "unchanged", "empty_suspended", "empty_not_listed", "delisted")
 
 Wait = Annotated[
     bool,
@@ -222,7 +220,7 @@ def _announce(run_ids: Sequence[str], *, as_json: bool) -> None:
 def _report(
     stack: Stack, status: RunStatus, settings: Settings, *, as_json: bool
 ) -> dict[str, Any]:
-    failures = stack.runtime.ledger.outcomes(status.run_id, exclude=_SUCCESS)
+    failures = stack.runtime.ledger.outcomes(status.run_id, exclude=SUCCESSES)
     if not as_json:
         landed = [
             f"Parquet {settings.lake_path}",

@@ -20,7 +20,7 @@ from market.periods import Period
 from pipeline.plans import extend_after_list
 from pipeline.runtime import LIVE, Runtime
 from storage.errors import StorageError
-from storage.ledger import BatchPlan, Claim, QuarantinedBar, RunStatus, Work
+from storage.run_records import BatchPlan, Claim, QuarantinedBar, RunStatus, Work
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from market.symbols import parse_stock
 from pipeline.proof import bars_proof
 from pipeline.runtime import Runtime
 from storage.errors import StorageError
-from storage.ledger import BatchPlan, Claim, Item, OutcomeRow, Work
+from storage.run_records import BatchPlan, Claim, Item, OutcomeRow, Work
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from rich.table import Table
 from storage.verification import PartitionCheck
 
 from market.clock import EXCHANGE_TZ
-from storage.ledger import RunState, RunStatus
+from storage.run_records import RunState, RunStatus
 
 console = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -21,7 +21,7 @@ from scheduling.planner import (
     plan_window,
 )
 from storage.coverage import Coverage, read_coverage
-from storage.ledger import RunPlan, RunStatus, WavePlan, Work, new_run_id
+from storage.run_records import RunPlan, RunStatus, WavePlan, Work, new_run_id
 
 STOCKS = "stocks"
 CONCEPTS = "concepts"

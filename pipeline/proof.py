@@ -9,7 +9,7 @@ from ingest.validation import Verdict
 from market.bars import BarState
 from market.periods import Period
 from market.sessions import SESSION_CLOSE, TradingCalendar, bar_end
-from storage.ledger import Item, OutcomeRow
+from storage.run_records import Item, OutcomeRow
 
 
 def bars_proof(

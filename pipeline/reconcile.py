@@ -7,7 +7,7 @@ import logging
 
 from pipeline.committing import Publish
 from pipeline.runtime import Runtime
-from storage.ledger import RunState
+from storage.run_records import RunState
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from pipeline.committing import Publish, commit_wave
 from pipeline.fetching import fetch_batch
 from pipeline.plans import Request, plan_run
 from pipeline.runtime import Runtime
-from storage.ledger import RunState, RunStatus
+from storage.run_records import RunState, RunStatus
 
 __all__ = ["commit_wave", "fetch_batch", "follow_run", "start_run"]
 

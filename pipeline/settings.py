@@ -85,6 +85,10 @@ class Settings(BaseSettings):
         default="2025-12-31T16:00:00+08:00", description="Its clock; system: this machine's"
     )
 
+    flower_basic_auth: str | None = Field(
+        default=None, description="user:password of the monitor; it is never run open"
+    )
+
     @field_validator("budget_eastmoney", "budget_simulator")
     @classmethod
     def _readable_budget(cls, text: str) -> str:

@@ -9,7 +9,7 @@ from market.errors import InvalidWindowError
 from market.periods import Period
 from market.sessions import TradingCalendar, Window
 from storage.coverage import Coverage
-from storage.ledger import BatchPlan, Item, WavePlan, Work
+from storage.run_records import BatchPlan, Item, WavePlan, Work
 
 REACH_SESSIONS = {Period.M1: 5, Period.M5: 40}
 """How many sessions back the upstream serves a minute period (5m: about two months)."""

@@ -15,7 +15,9 @@ from tests.fixtures.redis_server import RedisServer, run_redis
 WINDOWS = (RateWindow(20, 1.0), RateWindow(50, 4.0))
 
 
-def _spend(url: str, lane: Lane, seconds: float, threads: int, sink: "multiprocessing.Queue[list[float]]") -> None:
+def _spend(
+    url: str, lane: Lane, seconds: float, threads: int, sink: "multiprocessing.Queue[list[float]]"
+) -> None:
     import redis
 
     budget = RedisBudget(redis.Redis.from_url(url), domain="t", egress="e", windows=WINDOWS)

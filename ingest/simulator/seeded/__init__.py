@@ -1,0 +1,1 @@
+"""A market made from a seed: symbols, daily bars, minutes, boards."""

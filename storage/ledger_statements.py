@@ -1,0 +1,259 @@
+"""The ledger's statements: each works inside its caller's transaction."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from storage.coverage import extend_coverage
+from storage.ledger_tables import (
+    kline_quarantine,
+    sync_batch,
+    sync_outcome,
+    sync_run,
+    sync_wave,
+)
+from storage.run_records import (
+    SUCCESSES,
+    BatchPlan,
+    BatchState,
+    Claim,
+    OutcomeRow,
+    QuarantinedBar,
+    RunPlan,
+    RunState,
+    RunStatus,
+    WavePlan,
+    WaveState,
+    Work,
+)
+
+
+def run_row(plan: RunPlan, now: float) -> dict[str, object]:
+    return {
+        "run_id": plan.run_id,
+        "kind": plan.kind,
+        "slot": plan.slot,
+        "period": plan.period.value if plan.period else None,
+        "upstream": plan.upstream,
+        "lane": plan.lane,
+        "params": json.dumps(dict(plan.params)),
+        "notices": json.dumps(list(plan.notices)),
+        "state": (RunState.RUNNING if plan.waves else RunState.COMMITTED).value,
+        "created_at": now,
+        "deadline_at": now + plan.deadline_s,
+        "finished_at": None if plan.waves else now,
+    }
+
+
+def insert_waves(connection: Connection, run_id: str, waves: Sequence[WavePlan]) -> None:
+    if not waves:
+        return
+    wave = connection.scalar(
+        select(func.coalesce(func.max(sync_wave.c.wave), -1)).where(sync_wave.c.run_id == run_id)
+    )
+    number = connection.scalar(
+        select(func.coalesce(func.max(sync_batch.c.batch_no), -1)).where(
+            sync_batch.c.run_id == run_id
+        )
+    )
+    assert wave is not None
+    assert number is not None
+    for plan in waves:
+        wave += 1
+        connection.execute(
+            insert(sync_wave).values(
+                run_id=run_id, wave=wave, queue=plan.queue, state=WaveState.PLANNED.value
+            )
+        )
+        for batch in plan.batches:
+            number += 1
+            connection.execute(
+                insert(sync_batch).values(
+                    run_id=run_id,
+                    batch_no=number,
+                    wave=wave,
+                    work=batch.to_json(),
+                    items=len(batch.items),
+                    state=BatchState.PENDING.value,
+                )
+            )
+
+
+def held_batch(claim: Claim) -> Any:
+    return (
+        update(sync_batch)
+        .where(sync_batch.c.run_id == claim.run_id, sync_batch.c.batch_no == claim.number)
+        .where(sync_batch.c.state == BatchState.LEASED.value, sync_batch.c.token == claim.token)
+    )
+
+
+def held_wave(claim: Claim) -> Any:
+    return (
+        update(sync_wave)
+        .where(sync_wave.c.run_id == claim.run_id, sync_wave.c.wave == claim.number)
+        .where(sync_wave.c.state == WaveState.COMMITTING.value, sync_wave.c.token == claim.token)
+    )
+
+
+def replace_outcomes(
+    connection: Connection, claim: Claim, work: Work, outcomes: Sequence[OutcomeRow]
+) -> None:
+    connection.execute(
+        sync_outcome.delete().where(
+            sync_outcome.c.run_id == claim.run_id, sync_outcome.c.batch_no == claim.number
+        )
+    )
+    rows = [
+        {
+            "run_id": claim.run_id,
+            "work": work.value,
+            "subject": o.subject,
+            "batch_no": claim.number,
+            "outcome": o.outcome,
+            "reason": o.reason,
+            "rows": o.rows,
+            "covered_from": o.covered_from,
+            "covered_to": o.covered_to,
+        }
+        for o in outcomes
+    ]
+    if rows:
+        connection.execute(insert(sync_outcome), rows)
+
+
+def refuse(connection: Connection, run_id: str, refused: Mapping[str, str]) -> None:
+    for subject, reason in refused.items():
+        connection.execute(
+            update(sync_outcome)
+            .where(sync_outcome.c.run_id == run_id, sync_outcome.c.subject == subject)
+            .where(sync_outcome.c.work.in_([w.value for w in Work if w.dataset is None]))
+            .values(outcome="not_stored", reason=reason, covered_from=None, covered_to=None)
+        )
+
+
+def quarantine(
+    connection: Connection, run_id: str, bars: Iterable[QuarantinedBar], now: float
+) -> None:
+    for bar in bars:
+        key = {
+            "dataset": bar.dataset.value,
+            "period": bar.period.value,
+            "subject": bar.subject,
+            "end_at": bar.end_at,
+            "reasons": bar.reasons,
+        }
+        known = select(kline_quarantine.c.id).filter_by(**key)
+        if connection.scalar(known) is None:
+            connection.execute(
+                insert(kline_quarantine).values(
+                    **key, run_id=run_id, row=json.dumps(dict(bar.row)), quarantined_at=now
+                )
+            )
+
+
+def cover(connection: Connection, claim: Claim) -> None:
+    rows = connection.execute(
+        select(
+            sync_batch.c.work,
+            sync_outcome.c.subject,
+            sync_outcome.c.covered_from,
+            sync_outcome.c.covered_to,
+        )
+        .join(
+            sync_batch,
+            (sync_batch.c.run_id == sync_outcome.c.run_id)
+            & (sync_batch.c.batch_no == sync_outcome.c.batch_no),
+        )
+        .where(sync_outcome.c.run_id == claim.run_id, sync_batch.c.wave == claim.number)
+        .where(sync_batch.c.state == BatchState.COMMITTED.value)
+        .where(sync_outcome.c.covered_from.is_not(None))
+    ).all()
+    for text, subject, start, end in rows:
+        plan = BatchPlan.from_json(text)
+        dataset = plan.work.dataset.value if plan.work.dataset else plan.work.value
+        period = plan.period.value if plan.period else "session"
+        extend_coverage(connection, dataset, period, subject, (start, end), claim.run_id)
+
+
+def add_notices(connection: Connection, run_id: str, notices: Sequence[str]) -> None:
+    text = connection.scalar(select(sync_run.c.notices).where(sync_run.c.run_id == run_id))
+    connection.execute(
+        update(sync_run)
+        .where(sync_run.c.run_id == run_id)
+        .values(notices=json.dumps([*json.loads(text or "[]"), *notices]))
+    )
+
+
+def end_run_if_done(connection: Connection, run_id: str, now: float) -> None:
+    open_waves = connection.scalar(
+        select(func.count())
+        .select_from(sync_wave)
+        .where(sync_wave.c.run_id == run_id, sync_wave.c.state != WaveState.COMMITTED.value)
+    )
+    if open_waves:
+        return
+    counts = _outcome_counts(connection, run_id)
+    good = sum(n for name, n in counts.items() if name in SUCCESSES)
+    bad = sum(counts.values()) - good
+    state = RunState.COMMITTED if not bad else RunState.PARTIAL if good else RunState.FAILED
+    worst = [f"{n} {name}" for name, n in sorted(counts.items()) if name not in SUCCESSES]
+    connection.execute(
+        update(sync_run)
+        .where(sync_run.c.run_id == run_id, sync_run.c.state == RunState.RUNNING.value)
+        .values(state=state.value, reason=", ".join(worst) or None, finished_at=now)
+    )
+
+
+def _outcome_counts(connection: Connection, run_id: str) -> dict[str, int]:
+    rows = connection.execute(
+        select(sync_outcome.c.outcome, func.count())
+        .where(sync_outcome.c.run_id == run_id)
+        .group_by(sync_outcome.c.outcome)
+        .order_by(sync_outcome.c.outcome)
+    ).all()
+    return {name: count for name, count in rows}  # noqa: C416  (rows are Row, not tuple)
+
+
+def status_of(connection: Connection, row: Row[Any], now: float) -> RunStatus:
+    batches = connection.execute(
+        select(
+            func.count(),
+            func.coalesce(func.sum(sync_batch.c.items), 0),
+            func.coalesce(func.sum(sync_batch.c.done), 0),
+            func.coalesce(func.sum(sync_batch.c.requests), 0),
+            func.count().filter(sync_batch.c.state != BatchState.PENDING.value),
+        ).where(sync_batch.c.run_id == row.run_id)
+    ).one()
+    waves = connection.execute(
+        select(
+            func.count(),
+            func.count().filter(sync_wave.c.state == WaveState.COMMITTED.value),
+            func.coalesce(func.sum(sync_wave.c.bars_written), 0),
+        ).where(sync_wave.c.run_id == row.run_id)
+    ).one()
+    return RunStatus(
+        run_id=row.run_id,
+        kind=row.kind,
+        period=row.period,
+        slot=row.slot,
+        upstream=row.upstream,
+        lane=row.lane,
+        params=json.loads(row.params),
+        notices=json.loads(row.notices),
+        state=RunState(row.state),
+        reason=row.reason,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        elapsed_s=(row.finished_at or now) - row.created_at,
+        waves=waves[0],
+        waves_committed=waves[1],
+        batches=batches[0],
+        batches_leased=batches[4],
+        items=int(batches[1]),
+        done=int(batches[2]),
+        requests=int(batches[3]),
+        bars_written=int(waves[2]),
+        outcomes=_outcome_counts(connection, row.run_id),
+    )

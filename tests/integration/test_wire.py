@@ -1,0 +1,205 @@
+"""The wire below AKShare: one seam, every request paced and recorded, every failure typed."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+import requests
+
+from ingest import wire
+from ingest.pacing import Lane, UnlimitedBudget
+from ingest.source import (
+    KnownUnreachableError,
+    Outcome,
+    SourceError,
+    ThrottledError,
+    UnreachableError,
+    UpstreamFailedError,
+    UpstreamTimeoutError,
+)
+from tests.fixtures.misbehaving import Answer, MisbehavingServer, respond
+
+URL = "https://push2his.eastmoney.com/api/qt/stock/kline/get?secid=1.600519"
+Start = Callable[[Answer], MisbehavingServer]
+
+
+@dataclass
+class CountingBudget:
+    """A budget that notes who asked."""
+
+    lanes: list[Lane] = field(default_factory=list)
+
+    def acquire(self, lane: Lane, deadline: float) -> float:
+        """Grant and note."""
+        assert deadline > time.monotonic()
+        self.lanes.append(lane)
+        return 0.0
+
+
+@pytest.fixture
+def installed() -> Iterator[None]:
+    """The wire with short timeouts, taken out again afterwards."""
+    wire.install(wire.UpstreamAdapter(connect_timeout_s=1, read_timeout_s=1))
+    yield
+    wire.uninstall()
+
+
+def fetch(base_url: str, budget: object = None) -> wire.Observation:
+    """One request for eastmoney, sent to a base URL instead."""
+    upstreams = {"eastmoney": wire.Upstream(budget or UnlimitedBudget(), base_url)}  # type: ignore[arg-type]
+    with wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 5) as seen:
+        requests.get(URL)  # noqa: S113  (no timeout on purpose: the wire sets one)
+    return seen
+
+
+@pytest.mark.usefixtures("installed")
+def test_every_request_is_charged_recorded_and_sent_to_the_base_url(misbehaving: Start) -> None:
+    """Host and query survive the redirection; count, status and bytes are noted."""
+    server, budget = misbehaving(respond(b'{"rc":0}')), CountingBudget()
+
+    seen = fetch(server.url, budget)
+
+    assert budget.lanes == [Lane.LIVE]
+    assert seen.requests == 1
+    assert (seen.exchanges[0].status, seen.exchanges[0].received_bytes) == (200, 8)
+    assert seen.exchanges[0].body == b'{"rc":0}'
+    assert server.heads[0].startswith("GET /api/qt/stock/kline/get?secid=1.600519 ")
+    assert "Host: push2his.eastmoney.com" in server.heads[0]
+
+
+@pytest.mark.usefixtures("installed")
+def test_connections_are_kept_between_sessions(misbehaving: Start) -> None:
+    """Each requests.get opens a Session of its own; the connection outlives it."""
+    connections: set[int] = set()
+
+    def answer(connection: socket.socket, head: str) -> None:
+        connections.add(connection.fileno())
+        respond(b"{}")(connection, head)
+
+    server = misbehaving(answer)
+    for _ in range(5):
+        fetch(server.url)
+
+    assert len(server.heads) == 5
+    assert len(connections) == 1
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (lambda connection, _head: connection.close(), ThrottledError),
+        (respond(b'{"rc":0', length=100), UpstreamTimeoutError),
+        (respond(b"slow down", status="429 Too Many Requests"), ThrottledError),
+        (respond(b"no", status="403 Forbidden"), ThrottledError),
+        (respond(b"oops", status="502 Bad Gateway"), UpstreamFailedError),
+        (respond(b"<html>captcha</html>"), ThrottledError),
+        (respond(b"gone", status="404 Not Found"), SourceError),
+        (lambda _connection, _head: time.sleep(1.5), UpstreamTimeoutError),
+    ],
+    ids=["closed", "cut", "429", "403", "502", "captcha", "404", "silent"],
+)
+def test_each_failure_leaves_the_wire_as_a_typed_error(
+    misbehaving: Start, answer: Answer, error: type[SourceError]
+) -> None:
+    """Not one of them is an exception that AKShare's own retry would catch."""
+    server = misbehaving(answer)
+
+    with pytest.raises(error) as caught:
+        fetch(server.url)
+
+    assert not isinstance(caught.value, requests.RequestException | ValueError)
+    assert len(server.heads) == 1
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_cut_body_is_told_from_a_whole_one(misbehaving: Start) -> None:
+    """A connection that closes in the middle of the body is no answer."""
+
+    def answer(connection: socket.socket, head: str) -> None:
+        respond(b'{"rc":0', length=100)(connection, head)
+        connection.shutdown(socket.SHUT_WR)
+
+    with pytest.raises(ThrottledError, match="without a whole response"):
+        fetch(misbehaving(answer).url)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_body_that_trickles_is_given_up(misbehaving: Start) -> None:
+    """Bytes that keep coming do not keep a worker for ever."""
+
+    def answer(connection: socket.socket, _head: str) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(30):
+            connection.sendall(b"x")
+            time.sleep(0.1)
+
+    server, began = misbehaving(answer), time.monotonic()
+
+    with pytest.raises(UpstreamTimeoutError):
+        fetch(server.url)
+
+    assert time.monotonic() - began < 2.5
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_unreachable_upstream_is_tried_twice_and_then_remembered() -> None:
+    """5,000 symbols do not each wait for the same refused connection."""
+    budget = CountingBudget()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nowhere = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    for _ in range(2):
+        with pytest.raises(UnreachableError, match="eastmoney is unreachable"):
+            fetch(nowhere, budget)
+    with pytest.raises(KnownUnreachableError) as caught:
+        fetch(nowhere, budget)
+
+    assert len(budget.lanes) == 2, "the third request cost no permit"
+    assert caught.value.outcome is Outcome.UNREACHABLE
+    assert "0x" not in caught.value.message
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_host_without_a_budget_is_refused() -> None:
+    """Nothing is ever sent that nobody counts."""
+    upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget())}
+    with (
+        wire.observed(upstreams, lane=Lane.BULK, deadline=time.monotonic() + 5),
+        pytest.raises(SourceError, match="no request budget is configured for example.test"),
+    ):
+        requests.get("https://example.test/", timeout=1)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_fetch_outside_an_observation_is_refused() -> None:
+    """A forgotten ``observed`` block shows at once."""
+    with pytest.raises(SourceError, match="no request budget"):
+        requests.get(URL, timeout=1)
+
+
+def test_importing_the_wire_patches_nothing() -> None:
+    """Only install does, and uninstall undoes it."""
+    original = requests.Session.get_adapter
+    wire.install(wire.UpstreamAdapter())
+    assert requests.Session.get_adapter is not original
+    wire.uninstall()
+
+    assert requests.Session.get_adapter is original
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("push2his.eastmoney.com", "eastmoney"),
+        ("82.push2.eastmoney.com", "eastmoney"),
+        ("noteastmoney.com", "noteastmoney.com"),
+        ("quotes.sina.cn", "sina"),
+        ("web.ifzq.gtimg.cn", "tencent"),
+    ],
+)
+def test_all_hosts_of_an_upstream_are_one_risk_domain(host: str, domain: str) -> None:
+    """A ban falls on the upstream, whichever of its hosts was asked."""
+    assert wire.risk_domain(host) == domain
