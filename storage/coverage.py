@@ -88,7 +88,7 @@ def read_coverage(database: Database, dataset: str, period: str) -> dict[str, Co
 
     Datasets are ``kline``, ``board_kline``, and ``board_members`` with the period ``session``.
     """
-    with database.engine.connect() as connection:
+    with database.reading() as connection:
         rows = connection.execute(
             select(coverage.c.subject, coverage.c.covered_from, coverage.c.covered_to)
             .where(coverage.c.dataset == dataset, coverage.c.period == period)

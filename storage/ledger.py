@@ -60,7 +60,7 @@ class Ledger:
         Returns:
             False if a run of this kind and slot is already there; nothing is recorded then.
         """
-        with self._database.engine.begin() as connection:
+        with self._database.writing() as connection:
             now = self._database.now(connection)
             if plan.slot is not None and connection.scalar(
                 select(sync_run.c.run_id).where(
@@ -79,7 +79,7 @@ class Ledger:
 
     def claim_batch(self, run_id: str, batch_no: int, lease_s: float) -> Claim | None:
         """Take a batch that is pending, or whose lease has ended; None if someone else has it."""
-        with self._database.engine.begin() as connection:
+        with self._database.writing() as connection:
             now = self._database.now(connection)
             token = uuid.uuid4().hex
             changed = connection.execute(
@@ -115,7 +115,7 @@ class Ledger:
         Raises:
             StorageError: The ledger has no such batch.
         """
-        with self._database.engine.connect() as connection:
+        with self._database.reading() as connection:
             text = connection.scalar(
                 select(sync_batch.c.work).where(
                     sync_batch.c.run_id == run_id, sync_batch.c.batch_no == batch_no
@@ -127,7 +127,7 @@ class Ledger:
 
     def renew(self, claim: Claim, lease_s: float, done: int) -> bool:
         """Prolong a lease and note the progress; False if the lease was lost."""
-        with self._database.engine.begin() as connection:
+        with self._database.writing() as connection:
             now = self._database.now(connection)
             changed = connection.execute(
                 held_batch(claim).values(lease_until=now + lease_s, done=done)
@@ -172,7 +172,7 @@ class Ledger:
         work: Work,
         outcomes: Sequence[OutcomeRow],
     ) -> bool:
-        with self._database.engine.begin() as connection:
+        with self._database.writing() as connection:
             changed = connection.execute(held_batch(claim).values(**values, lease_until=None))
             if changed.rowcount != 1:
                 return False
@@ -183,7 +183,7 @@ class Ledger:
 
     def mark_published(self, run_id: str, wave: int) -> None:
         """Note that a wave's chord was handed to the broker."""
-        with self._database.engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(
                 update(sync_wave)
                 .where(sync_wave.c.run_id == run_id, sync_wave.c.wave == wave)
@@ -197,7 +197,7 @@ class Ledger:
         Raises:
             StorageError: The ledger has no such wave.
         """
-        with self._database.engine.connect() as connection:
+        with self._database.reading() as connection:
             queue = connection.scalar(
                 select(sync_wave.c.queue).where(
                     sync_wave.c.run_id == run_id, sync_wave.c.wave == wave
@@ -218,7 +218,7 @@ class Ledger:
 
         A batch whose lease still runs is being worked on and is not counted.
         """
-        with self._database.engine.connect() as connection:
+        with self._database.reading() as connection:
             now = self._database.now(connection)
             idle = (sync_batch.c.state == BatchState.PENDING.value) | (
                 (sync_batch.c.state == BatchState.LEASED.value) & (sync_batch.c.lease_until < now)
@@ -245,7 +245,7 @@ class Ledger:
         Only for a caller who knows that no worker is alive, such as the owner of a home's stack
         before it starts any.
         """
-        with self._database.engine.begin() as connection:
+        with self._database.writing() as connection:
             batches = connection.execute(
                 update(sync_batch)
                 .where(sync_batch.c.state == BatchState.LEASED.value)
@@ -260,12 +260,13 @@ class Ledger:
 
     def planned_wave_after(self, run_id: str, wave: int) -> int | None:
         """The next wave that was not yet published."""
-        with self._database.engine.connect() as connection:
-            return connection.scalar(
+        with self._database.reading() as connection:
+            following: int | None = connection.scalar(
                 select(func.min(sync_wave.c.wave))
                 .where(sync_wave.c.run_id == run_id, sync_wave.c.wave > wave)
                 .where(sync_wave.c.state == WaveState.PLANNED.value)
             )
+        return following
 
     def claim_wave(self, run_id: str, wave: int, lease_s: float) -> Claim | None:
         """Take the committing lease of a wave whose batches have all ended.
@@ -279,7 +280,7 @@ class Ledger:
             .where(sync_batch.c.state.in_([BatchState.PENDING.value, BatchState.LEASED.value]))
             .scalar_subquery()
         )
-        with self._database.engine.begin() as connection:
+        with self._database.writing() as connection:
             now = self._database.now(connection)
             token = uuid.uuid4().hex
             changed = connection.execute(
@@ -304,7 +305,7 @@ class Ledger:
 
     def release_wave(self, claim: Claim, reason: str) -> None:
         """Give a committing lease back after a failed commit, saying why it failed."""
-        with self._database.engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(
                 held_wave(claim).values(
                     state=WaveState.PUBLISHED.value, lease_until=None, reason=reason
@@ -313,7 +314,7 @@ class Ledger:
 
     def staged(self, run_id: str, wave: int) -> list[tuple[BatchPlan, dict[str, Any]]]:
         """Plan and manifest of every staged batch of a wave, in order."""
-        with self._database.engine.connect() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 select(sync_batch.c.work, sync_batch.c.manifest)
                 .where(sync_batch.c.run_id == run_id, sync_batch.c.wave == wave)
@@ -344,7 +345,7 @@ class Ledger:
             extension: Waves that this one's lists made it possible to plan.
             notices: Sentences to add to the run's.
         """
-        with self._database.engine.begin() as connection:
+        with self._database.writing() as connection:
             now = self._database.now(connection)
             changed = connection.execute(
                 held_wave(claim).values(
@@ -376,7 +377,7 @@ class Ledger:
 
     def end_run(self, run_id: str, state: RunState, reason: str) -> None:
         """End a run that cannot go on, saying why; one that has ended stays as it is."""
-        with self._database.engine.begin() as connection:
+        with self._database.writing() as connection:
             now = self._database.now(connection)
             connection.execute(
                 update(sync_run)
@@ -390,7 +391,7 @@ class Ledger:
         Raises:
             StorageError: The ledger has no such run.
         """
-        with self._database.engine.connect() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(select(sync_run).where(sync_run.c.run_id == run_id)).first()
             if row is None:
                 raise StorageError(
@@ -404,7 +405,7 @@ class Ledger:
         query = select(sync_run).order_by(sync_run.c.created_at.desc()).limit(limit)
         if state is not None:
             query = query.where(sync_run.c.state == state.value)
-        with self._database.engine.connect() as connection:
+        with self._database.reading() as connection:
             now = self._database.now(connection)
             return [status_of(connection, row, now) for row in connection.execute(query).all()]
 
@@ -418,13 +419,13 @@ class Ledger:
             .where(sync_outcome.c.outcome.not_in(list(exclude)))
             .order_by(sync_outcome.c.work, sync_outcome.c.subject)
         )
-        with self._database.engine.connect() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query.limit(limit) if limit else query).mappings().all()
         return [dict(row) for row in rows]
 
     def installation_fact(self, name: str, value: str) -> str:
         """Record a fact about this installation if it is not yet known; the fact as known."""
-        with self._database.engine.begin() as connection:
+        with self._database.writing() as connection:
             known = connection.scalar(
                 select(installation.c.value).where(installation.c.name == name)
             )

@@ -31,6 +31,7 @@ from storage.run_records import (
 
 
 def run_row(plan: RunPlan, now: float) -> dict[str, object]:
+    """The row of a run."""
     return {
         "run_id": plan.run_id,
         "kind": plan.kind,
@@ -48,6 +49,7 @@ def run_row(plan: RunPlan, now: float) -> dict[str, object]:
 
 
 def insert_waves(connection: Connection, run_id: str, waves: Sequence[WavePlan]) -> None:
+    """Record waves and their batches after those the run has."""
     if not waves:
         return
     wave = connection.scalar(
@@ -82,6 +84,7 @@ def insert_waves(connection: Connection, run_id: str, waves: Sequence[WavePlan])
 
 
 def held_batch(claim: Claim) -> Any:
+    """An update of a batch that takes effect only while the claim holds."""
     return (
         update(sync_batch)
         .where(sync_batch.c.run_id == claim.run_id, sync_batch.c.batch_no == claim.number)
@@ -90,6 +93,7 @@ def held_batch(claim: Claim) -> Any:
 
 
 def held_wave(claim: Claim) -> Any:
+    """An update of a wave that takes effect only while the claim holds."""
     return (
         update(sync_wave)
         .where(sync_wave.c.run_id == claim.run_id, sync_wave.c.wave == claim.number)
@@ -100,6 +104,7 @@ def held_wave(claim: Claim) -> Any:
 def replace_outcomes(
     connection: Connection, claim: Claim, work: Work, outcomes: Sequence[OutcomeRow]
 ) -> None:
+    """Record a batch's outcomes in place of those of an earlier attempt."""
     connection.execute(
         sync_outcome.delete().where(
             sync_outcome.c.run_id == claim.run_id, sync_outcome.c.batch_no == claim.number
@@ -124,6 +129,7 @@ def replace_outcomes(
 
 
 def refuse(connection: Connection, run_id: str, refused: Mapping[str, str]) -> None:
+    """Turn the outcomes of lists that were fetched but not taken into what they are."""
     for subject, reason in refused.items():
         connection.execute(
             update(sync_outcome)
@@ -136,6 +142,7 @@ def refuse(connection: Connection, run_id: str, refused: Mapping[str, str]) -> N
 def quarantine(
     connection: Connection, run_id: str, bars: Iterable[QuarantinedBar], now: float
 ) -> None:
+    """Keep rejected bars; one that is known already is not kept twice."""
     for bar in bars:
         key = {
             "dataset": bar.dataset.value,
@@ -154,6 +161,7 @@ def quarantine(
 
 
 def cover(connection: Connection, claim: Claim) -> None:
+    """Extend the coverage of every series by what the wave's outcomes prove."""
     rows = connection.execute(
         select(
             sync_batch.c.work,
@@ -178,6 +186,7 @@ def cover(connection: Connection, claim: Claim) -> None:
 
 
 def add_notices(connection: Connection, run_id: str, notices: Sequence[str]) -> None:
+    """Add sentences to those of a run."""
     text = connection.scalar(select(sync_run.c.notices).where(sync_run.c.run_id == run_id))
     connection.execute(
         update(sync_run)
@@ -187,6 +196,7 @@ def add_notices(connection: Connection, run_id: str, notices: Sequence[str]) -> 
 
 
 def end_run_if_done(connection: Connection, run_id: str, now: float) -> None:
+    """End the run when all its waves are committed, by what its outcomes say."""
     open_waves = connection.scalar(
         select(func.count())
         .select_from(sync_wave)
@@ -217,6 +227,7 @@ def _outcome_counts(connection: Connection, run_id: str) -> dict[str, int]:
 
 
 def status_of(connection: Connection, row: Row[Any], now: float) -> RunStatus:
+    """A run at a glance."""
     batches = connection.execute(
         select(
             func.count(),

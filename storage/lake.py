@@ -1,0 +1,220 @@
+"""The lake: bars as plain Parquet, one sorted file per partition, rewritten as a whole.
+
+``kline/period=daily/year=2026/kline.parquet``, ``kline/period=5m/date=2026-11-23/kline.parquet``,
+boards likewise under ``board_kline/``. The file *is* the partition: pandas, polars, DuckDB and
+Spark read the folder as it lies.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from market.bars import Dataset, bar_schema
+from market.periods import Period
+from market.sessions import Window
+from storage.errors import CorruptFileError, UnwritableError
+from storage.files import replace_file
+from storage.merging import merge_bars
+
+_ROW_GROUP = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One file of the lake: a year of daily bars, or a session of intraday ones."""
+
+    dataset: Dataset
+    period: Period
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """Where it lies below the lake's root."""
+        kind = "date" if self.period.is_intraday else "year"
+        return (
+            Path(self.dataset.value)
+            / f"period={self.period.value}"
+            / f"{kind}={self.name}"
+            / f"{self.dataset.value}.parquet"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionWrite:
+    """What a write did to one partition. ``written`` is False if the file stayed as it was."""
+
+    partition: Partition
+    rows: int
+    inserted: int
+    updated: int
+    unchanged: int
+    revised: int
+    written: bool
+
+
+class Lake:
+    """Bars in Parquet below one folder. Safe for any number of threads and processes.
+
+    Args:
+        root: The lake's folder; made when first written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def write(self, dataset: Dataset, period: Period, bars: pa.Table) -> list[PartitionWrite]:
+        """Merge bars into their partitions, by the rule of :mod:`storage.merging`.
+
+        Idempotent: a second call changes nothing and rewrites nothing.
+
+        Raises:
+            CorruptFileError: A partition is no readable Parquet file; it was left as it is.
+            UnwritableError: The folder cannot be written; what was there is not lost.
+        """
+        done = []
+        for name, part in _parts(period, bars):
+            done.append(self._merge(Partition(dataset, period, name), part))
+        return done
+
+    def _merge(self, partition: Partition, bars: pa.Table) -> PartitionWrite:
+        path = self.root / partition.path
+        with self._locked(partition):
+            existing = self._read_file(path) if path.exists() else None
+            merge = merge_bars(partition.dataset, existing, bars)
+            if merge.changed:
+                replace_file(path, lambda temporary: _write_parquet(merge.bars, temporary))
+        return PartitionWrite(
+            partition=partition,
+            rows=merge.bars.num_rows,
+            inserted=merge.inserted,
+            updated=merge.updated,
+            unchanged=merge.unchanged,
+            revised=merge.revised,
+            written=merge.changed,
+        )
+
+    @contextmanager
+    def _locked(self, partition: Partition) -> Iterator[None]:
+        """Hold the partition's lock: unlocked rewriting by several writers loses rows silently."""
+        folder = self.root / ".locks"
+        lock = FileLock(folder / ("_".join(partition.path.parent.parts) + ".lock"))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise UnwritableError(
+                f"the lake {self.root} cannot be written ({error.strerror})",
+                {"path": str(self.root)},
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def read(
+        self,
+        dataset: Dataset,
+        period: Period,
+        *,
+        names: Collection[str] | None = None,
+        window: Window | None = None,
+    ) -> pa.Table:
+        """Bars of some symbols (or boards) in a closed window, sorted by key.
+
+        Args:
+            dataset: Whose bars.
+            period: Length of the bars.
+            names: Symbols or boards; None: all.
+            window: Sessions; None: all.
+
+        Raises:
+            CorruptFileError: A partition is no readable Parquet file.
+        """
+        filters = _filters(dataset, names, window)
+        tables = [
+            self._read_file(self.root / partition.path, filters)
+            for partition in self.partitions(dataset, period)
+            if window is None or _overlaps(partition, window)
+        ]
+        schema = bar_schema(dataset)
+        if not tables:
+            return schema.empty_table()
+        bars = pa.concat_tables(tables).unify_dictionaries().cast(schema)
+        if len(tables) > 1:
+            order = pc.sort_indices(
+                pa.table({"k": bars[dataset.key].cast(pa.string()), "e": bars["end_at"]}),
+                sort_keys=[("k", "ascending"), ("e", "ascending")],
+            )
+            bars = bars.take(order)
+        return bars.combine_chunks()
+
+    def partitions(self, dataset: Dataset, period: Period) -> list[Partition]:
+        """The partitions that exist, ascending."""
+        folder = self.root / dataset.value / f"period={period.value}"
+        files = folder.glob(f"*/{dataset.value}.parquet")
+        return sorted(
+            Partition(dataset, period, path.parent.name.split("=", 1)[1]) for path in files
+        )
+
+    def read_partition(self, partition: Partition) -> pa.Table:
+        """All bars of a partition, sorted by key.
+
+        Raises:
+            CorruptFileError: It is no readable Parquet file.
+        """
+        return self._read_file(self.root / partition.path)
+
+    def _read_file(self, path: Path, filters: pc.Expression | None = None) -> pa.Table:
+        try:
+            # ParquetFile semantics: the folder names must not become columns.
+            table = pq.read_table(path, filters=filters, partitioning=None)
+        except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as error:
+            raise CorruptFileError(
+                f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): it was left "
+                "as it is; move it away and synchronise its window again, or restore a backup",
+                {"path": str(path)},
+            ) from error
+        dataset = Dataset(path.stem)
+        return table.select(bar_schema(dataset).names).cast(bar_schema(dataset))
+
+
+def _write_parquet(bars: pa.Table, path: Path) -> None:
+    pq.write_table(bars, path, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
+
+
+def _parts(period: Period, bars: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    if not bars.num_rows:
+        return
+    if period.is_intraday:
+        of_row = bars["session"].cast(pa.string())
+    else:
+        of_row = pc.year(bars["session"]).cast(pa.string())
+    for name in sorted(pc.unique(of_row).to_pylist()):
+        yield name, bars.filter(pc.equal(of_row, name))
+
+
+def _filters(
+    dataset: Dataset, names: Collection[str] | None, window: Window | None
+) -> pc.Expression | None:
+    parts = []
+    if names is not None:
+        parts.append(pc.field(dataset.key).isin(sorted(names)))
+    if window is not None:
+        parts.append(pc.field("session") >= pa.scalar(window.start))
+        parts.append(pc.field("session") <= pa.scalar(window.end))
+    combined = None
+    for part in parts:
+        combined = part if combined is None else combined & part
+    return combined
+
+
+def _overlaps(partition: Partition, window: Window) -> bool:
+    if partition.period.is_intraday:
+        return window.start.isoformat() <= partition.name <= window.end.isoformat()
+    return window.start.year <= int(partition.name) <= window.end.year

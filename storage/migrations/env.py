@@ -1,0 +1,15 @@
+"""Alembic's entry: runs migrations on the connection that storage.database hands over."""
+
+from alembic import context
+
+import storage.ledger_tables
+import storage.tables  # noqa: F401
+from storage.metadata import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

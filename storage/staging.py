@@ -1,0 +1,90 @@
+"""Staging: what a batch fetched, durable before the ledger says so."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.errors import CorruptFileError
+from storage.files import replace_file, sync_folder
+
+
+class Staging:
+    """One Parquet file per batch and table, below ``root/<run_id>/``.
+
+    Args:
+        root: The folder that all workers of an installation see.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def write(
+        self, run_id: str, batch_no: int, token: str, tables: Mapping[str, pa.Table]
+    ) -> dict[str, Any]:
+        """Write a batch's tables and make them durable.
+
+        Returns:
+            The manifest that the ledger keeps: for each table its file, hash and rows.
+
+        Raises:
+            UnwritableError: The folder cannot be written; nothing counts as staged.
+        """
+        staged: dict[str, Any] = {}
+        for name, table in tables.items():
+            relative = Path(run_id) / f"{batch_no:06d}.{token}.{name}.parquet"
+            path = self.root / relative
+            replace_file(path, lambda temporary, table=table: _write(table, temporary))  # type: ignore[misc]
+            staged[name] = {
+                "file": str(relative),
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "rows": table.num_rows,
+            }
+        if staged:
+            sync_folder(self.root)
+        return {"tables": staged}
+
+    def read(self, manifest: Mapping[str, Any], name: str) -> pa.Table:
+        """A staged table.
+
+        Raises:
+            CorruptFileError: The file is gone, or not the one that was staged.
+        """
+        entry = manifest["tables"][name]
+        path = self.root / entry["file"]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise CorruptFileError(
+                f"the staged file {path} cannot be read ({error.strerror}): do all workers see the "
+                "same STAGING_DIR?",
+                {"path": str(path)},
+            ) from error
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise CorruptFileError(
+                f"the staged file {path} is not the one that was written: its hash differs",
+                {"path": str(path)},
+            )
+        return pq.read_table(pa.BufferReader(content))
+
+    def discard(self, manifest: Mapping[str, Any]) -> None:
+        """Remove a batch's staged files, and their run's folder with the last of them."""
+        for entry in manifest["tables"].values():
+            path = self.root / entry["file"]
+            path.unlink(missing_ok=True)
+            if path.parent.exists() and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+
+    def discard_run(self, run_id: str) -> None:
+        """Remove all that a run has staged."""
+        folder = self.root / run_id
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, compression="zstd", compression_level=1)
