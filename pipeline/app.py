@@ -3,7 +3,6 @@
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
 
 from pipeline.queues import DEFAULT_QUEUE, declared_queues
 from pipeline.settings import Settings, read_settings
@@ -88,9 +87,3 @@ def create_app(settings: Settings) -> Celery:
 
 
 app = create_app(read_settings())
-
-
-def queue_names() -> list[str]:
-    """The queues that exist."""
-    queues: list[Queue] = app.conf.task_queues
-    return [queue.name for queue in queues]

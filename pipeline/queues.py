@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 
 STOCK_QUEUE = "quant_stock_queues"
 CONCEPT_QUEUE = "quant_concept_queues"

@@ -1,7 +1,7 @@
 """The warehouse: the same bars in SQL, upserted set-wise from Arrow.
 
-The rows go into a temporary table (PostgreSQL: by ADBC), then one ``INSERT … SELECT … ON CONFLICT``
-applies the rule of :mod:`storage.merging`. A row that changes nothing is not touched, so a re-run is the
+The rows go into a temporary table (PostgreSQL: by ADBC), then one ``INSERT … ON CONFLICT`` applies
+the rule of :mod:`storage.merging`. A row that changes nothing is not touched, so a re-run is the
 fastest path.
 """
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 
 from ingest.pacing import Lane, RateWindow, RedisBudget, parse_windows, sustained_rate
 from ingest.source import BudgetUnavailableError
@@ -18,8 +19,6 @@ WINDOWS = (RateWindow(20, 1.0), RateWindow(50, 4.0))
 def _spend(
     url: str, lane: Lane, seconds: float, threads: int, sink: "multiprocessing.Queue[list[float]]"
 ) -> None:
-    import redis
-
     budget = RedisBudget(redis.Redis.from_url(url), domain="t", egress="e", windows=WINDOWS)
     end, granted = time.monotonic() + seconds, []
 
@@ -76,7 +75,9 @@ def test_the_live_lane_goes_first_and_the_bulk_lane_keeps_its_share(
     redis_server: RedisServer,
 ) -> None:
     """With both lanes waiting, the live lane gets most permits and the bulk lane some."""
-    sinks = {lane: multiprocessing.Queue() for lane in Lane}
+    sinks: dict[Lane, multiprocessing.Queue[list[float]]] = {
+        lane: multiprocessing.Queue() for lane in Lane
+    }
     workers = [
         multiprocessing.Process(target=_spend, args=(redis_server.url(), lane, 6.0, 8, sinks[lane]))
         for lane in Lane

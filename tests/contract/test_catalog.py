@@ -1,0 +1,200 @@
+"""Lists and members: whole lists replace, doubtful ones are set aside, history is intervals."""
+
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from market.boards import (
+    BOARD_LIST_SCHEMA,
+    BOARD_MEMBERS_SCHEMA,
+    SYMBOL_LIST_SCHEMA,
+    BoardKind,
+    InvalidBoardError,
+)
+from storage.catalog import Catalog
+from storage.database import Database
+
+MONDAY, TUESDAY, WEDNESDAY = date(2025, 3, 3), date(2025, 3, 4), date(2025, 3, 5)
+BOARD = "BK0818"
+
+
+@pytest.fixture
+def catalog(database: Database) -> Catalog:
+    """An empty catalog on each database."""
+    return Catalog(database)
+
+
+def codes(count: int, start: int = 600_000) -> list[str]:
+    """So many symbols."""
+    return [f"{start + n}.SH" for n in range(count)]
+
+
+def members(names: list[str]) -> pa.Table:
+    """A member list."""
+    return pa.table({"symbol": names, "name": names}, schema=BOARD_MEMBERS_SCHEMA)
+
+
+def symbols(names: list[str], suspended: tuple[str, ...] = ()) -> pa.Table:
+    """A symbol list."""
+    return pa.table(
+        {
+            "symbol": names,
+            "name": names,
+            "close": [1.0] * len(names),
+            "previous_close": [1.0] * len(names),
+            "suspended": [name in suspended for name in names],
+        },
+        schema=SYMBOL_LIST_SCHEMA,
+    )
+
+
+def held(catalog: Catalog, on: date) -> list[str]:
+    """The members on a day."""
+    return [m.symbol for m in catalog.members(BOARD, on).members]
+
+
+def test_members_are_answered_for_any_day_since_the_first_list(catalog: Catalog) -> None:
+    """Joins open an interval, leaves close one, and a member may come back."""
+    a, b, c = codes(3)
+    catalog.replace_members(BOARD, members([a, b]), MONDAY, "run1")
+    catalog.replace_members(BOARD, members([b, c]), TUESDAY, "run2")
+    catalog.replace_members(BOARD, members([a, b, c]), WEDNESDAY, "run3")
+
+    assert held(catalog, MONDAY) == [a, b]
+    assert held(catalog, TUESDAY) == [b, c]
+    assert held(catalog, WEDNESDAY) == [a, b, c]
+    assert held(catalog, date(2025, 3, 9)) == [a, b, c]
+    assert catalog.members(BOARD, MONDAY).known_from == MONDAY
+    assert held(catalog, date(2025, 2, 28)) == []
+
+
+def test_the_same_list_twice_changes_nothing(catalog: Catalog) -> None:
+    """A redelivered commit opens and closes no interval."""
+    names = codes(5)
+    assert catalog.replace_members(BOARD, members(names), MONDAY, "run1").added == 5
+
+    again = catalog.replace_members(BOARD, members(names), MONDAY, "run1")
+
+    assert (again.accepted, again.added, again.removed) == (True, 0, 0)
+
+
+def test_a_member_that_leaves_within_its_first_session_was_never_one(catalog: Catalog) -> None:
+    """An interval without a session is not kept."""
+    a, b, c, d = codes(4)
+    catalog.replace_members(BOARD, members([a, b, c, d]), MONDAY, "run1")
+    catalog.replace_members(BOARD, members([a, b, c]), MONDAY, "run2")
+    assert held(catalog, MONDAY) == [a, b, c]
+
+    catalog.replace_members(BOARD, members([a, b, c, d]), MONDAY, "run3")
+    assert held(catalog, MONDAY) == [a, b, c, d]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (250, 0, "empty"),
+        (250, 200, "full page"),
+        (250, 120, "120 rows where 250 are held"),
+        (101, 100, "full page"),
+    ],
+)
+def test_a_doubtful_list_is_set_aside_and_the_last_good_one_stays(
+    catalog: Catalog, before: int, after: int, reason: str
+) -> None:
+    """Empty, cut at a page, or much shorter: nothing that is held is touched."""
+    names = codes(before)
+    catalog.replace_members(BOARD, members(names), MONDAY, "run1")
+
+    change = catalog.replace_members(BOARD, members(names[:after]), TUESDAY, "run2")
+
+    assert not change.accepted
+    assert reason in str(change.reason)
+    assert held(catalog, TUESDAY) == names
+
+
+def test_a_real_shrink_is_taken_when_a_second_run_sees_the_same(catalog: Catalog) -> None:
+    """The same run asking twice proves nothing; another run does."""
+    names = codes(50)
+    catalog.replace_members(BOARD, members(names), MONDAY, "run1")
+    shrunk = members(names[:20])
+
+    assert not catalog.replace_members(BOARD, shrunk, TUESDAY, "run2").accepted
+    assert not catalog.replace_members(BOARD, shrunk, TUESDAY, "run2").accepted
+    assert catalog.replace_members(BOARD, shrunk, WEDNESDAY, "run3").accepted
+    assert held(catalog, WEDNESDAY) == names[:20]
+
+
+def test_an_empty_list_is_never_taken_however_often_it_comes(catalog: Catalog) -> None:
+    """No number of runs makes an empty page a fact."""
+    catalog.replace_members(BOARD, members(codes(3)), MONDAY, "run1")
+
+    for run in ("run2", "run3", "run4"):
+        assert not catalog.replace_members(BOARD, members([]), TUESDAY, run).accepted
+    assert len(held(catalog, TUESDAY)) == 3
+
+
+def test_a_list_with_a_code_twice_is_set_aside(catalog: Catalog) -> None:
+    """Where one code stands twice another is missing."""
+    a, b = codes(2)
+    assert "twice" in str(catalog.replace_members(BOARD, members([a, b, a]), MONDAY, "run1").reason)
+
+
+def test_an_older_list_does_not_rewrite_history(catalog: Catalog) -> None:
+    """A late message about an earlier session is refused."""
+    a, b = codes(2)
+    catalog.replace_members(BOARD, members([a]), TUESDAY, "run1")
+
+    assert not catalog.replace_members(BOARD, members([b]), MONDAY, "run2").accepted
+    assert held(catalog, TUESDAY) == [a]
+
+
+def test_symbols_know_when_they_were_listed_and_whether_they_trade(catalog: Catalog) -> None:
+    """Leaving the list unlists a symbol; it is not forgotten."""
+    a, b, c = codes(3)
+    catalog.replace_symbols(symbols([a, b, c], suspended=(b,)), MONDAY, "run1")
+    change = catalog.replace_symbols(symbols([a, b]), TUESDAY, "run2")
+
+    rows = {row.symbol: row for row in catalog.symbols(listed_only=False)}
+    assert (change.added, change.removed) == (0, 1)
+    assert [row.symbol for row in catalog.symbols()] == [a, b]
+    assert (rows[c].listed, rows[c].last_listed) == (False, MONDAY)
+    assert (rows[b].suspended_on, rows[b].first_listed) == (None, MONDAY)
+
+
+def test_suspension_is_dated_by_the_list_that_showed_it(catalog: Catalog) -> None:
+    """A symbol without a trade is suspended on that session."""
+    a, b = codes(2)
+    catalog.replace_symbols(symbols([a, b], suspended=(b,)), MONDAY, "run1")
+
+    assert {r.symbol: r.suspended_on for r in catalog.symbols()} == {a: None, b: MONDAY}
+
+
+def test_boards_are_their_codes_and_renames_are_counted(catalog: Catalog) -> None:
+    """A renamed board is the same board."""
+
+    def boards(names: dict[str, str]) -> pa.Table:
+        return pa.table(
+            {"board": list(names), "name": list(names.values())}, schema=BOARD_LIST_SCHEMA
+        )
+
+    catalog.replace_boards(
+        BoardKind.CONCEPT, boards({"BK0940": "网红直播", "BK0818": "可燃冰"}), MONDAY, "run1"
+    )
+    catalog.replace_boards(BoardKind.INDUSTRY, boards({"BK0477": "酿酒行业"}), MONDAY, "run1")
+    change = catalog.replace_boards(
+        BoardKind.CONCEPT, boards({"BK0940": "网红经济", "BK0818": "可燃冰"}), TUESDAY, "run2"
+    )
+
+    assert (change.renamed, change.added, change.removed) == (1, 0, 0)
+    assert [(b.code, b.name) for b in catalog.boards(BoardKind.CONCEPT)] == [
+        ("BK0818", "可燃冰"),
+        ("BK0940", "网红经济"),
+    ]
+    assert [b.code for b in catalog.boards()] == ["BK0818", "BK0940", "BK0477"]
+
+
+def test_an_unknown_board_is_said(catalog: Catalog) -> None:
+    """Not an empty list of members."""
+    with pytest.raises(InvalidBoardError, match="no board BK9999 is known"):
+        catalog.members("BK9999", MONDAY)
