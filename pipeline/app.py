@@ -57,7 +57,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         },
         "redis_socket_connect_timeout": 5,
         "redis_socket_timeout": 30,
-        "redis_socket_keepalive": True,
+        # A unix socket has no keepalive, and redis-py refuses the option there.
+        "redis_socket_keepalive": "+socket" not in settings.result_backend,
     }
 
 
@@ -73,7 +74,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "queue_order_strategy": "priority",
         "socket_timeout": 30,
         "socket_connect_timeout": 5,
-        "socket_keepalive": True,
+        "socket_keepalive": "+socket" not in settings.broker_url,
         "health_check_interval": 10,
     }
 
@@ -86,4 +87,16 @@ def create_app(settings: Settings) -> Celery:
     return celery
 
 
+def listen_for_no_results(celery: Celery) -> None:
+    """Keep a publisher from subscribing to the result of every task it publishes.
+
+    Celery does so for each, though nobody waits: the ledger is watched instead. Each result then
+    unsubscribes when it is collected, which may be after the embedded Redis has stopped, and that
+    takes a minute of retries and ends in a traceback.
+    """
+    consumer = celery.backend.result_consumer
+    consumer.consume_from = consumer.cancel_for = lambda _task_id: None
+
+
 app = create_app(read_settings())
+listen_for_no_results(app)

@@ -64,6 +64,6 @@ def _up(
 
 def _simulator(context: typer.Context) -> None:
     """Serve a market offline; --help lists its options (seed, symbols, clock, faults, replay)."""
-    from ingest.simulator.__main__ import main  # noqa: PLC0415
+    from ingest.simulator.cli import main  # noqa: PLC0415
 
     sys.exit(main(context.args))

@@ -7,7 +7,6 @@ append-only file keeps the queues between starts.
 
 import ctypes
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -28,7 +27,7 @@ from filelock import FileLock, Timeout
 
 from market.errors import QuantsyncError
 from pipeline.queues import ADMIN_QUEUES, QUANT_QUEUES
-from pipeline.runtime import SIMULATOR_READY_FILE
+from pipeline.runtime import SIMULATOR_URL_FILE
 from pipeline.settings import Settings
 from storage.errors import UnwritableError
 
@@ -166,7 +165,7 @@ class EmbeddedStack:
 
     def _attach(self) -> None:
         log.info("the stack of %s is already up; using it", self.settings.home)
-        if self.simulator is not None and not (self.settings.home / SIMULATOR_READY_FILE).exists():
+        if self.simulator is not None and not (self.settings.home / SIMULATOR_URL_FILE).exists():
             raise EmbeddedError(
                 f"the stack of {self.settings.home} is up without a simulator: stop it, or start "
                 "it with `quantsync up --upstream simulator`"
@@ -181,7 +180,7 @@ class EmbeddedStack:
         self._redis = _Child("redis", self._redis_command(), dict(os.environ), logs / "redis.log")
         self._redis.start()
         if self.simulator is not None:
-            ready = home / SIMULATOR_READY_FILE
+            ready = home / SIMULATOR_URL_FILE
             ready.unlink(missing_ok=True)
             command = [sys.executable, "-m", "ingest.simulator", *self.simulator]
             command += ["--ready-file", str(ready), "--log", str(logs / "simulator.jsonl")]
@@ -269,9 +268,9 @@ class EmbeddedStack:
                 return
 
     def _await_simulator(self, seconds: float) -> None:
-        ready, deadline = self.settings.home / SIMULATOR_READY_FILE, time.monotonic() + seconds
+        ready, deadline = self.settings.home / SIMULATOR_URL_FILE, time.monotonic() + seconds
         child = next(c for c in self._children if c.name == "simulator")
-        while not _is_json(ready):
+        while not ready.exists():
             code = child.process.poll() if child.process else None
             if code is not None or time.monotonic() > deadline:
                 lines = child.log_file.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -298,18 +297,10 @@ class EmbeddedStack:
                 self._redis.wait(5)
             self._redis = None
         if self.owned:
-            (self.settings.home / SIMULATOR_READY_FILE).unlink(missing_ok=True)
+            (self.settings.home / SIMULATOR_URL_FILE).unlink(missing_ok=True)
             self.owned = False
         if self._lock is not None and self._lock.is_locked:
             self._lock.release()
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _redis_executable() -> str:

@@ -20,12 +20,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
-from storage.verification import PartitionCheck
 
 from market.clock import EXCHANGE_TZ
 from storage.run_records import RunState, RunStatus
+from storage.verification import PartitionCheck
 
-console = Console(highlight=False, soft_wrap=True)
+# Where no terminal tells its width (a pipe, a log), tables get room enough for a run's line.
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _STYLES = {RunState.COMMITTED: "green", RunState.PARTIAL: "yellow", RunState.FAILED: "red"}

@@ -71,23 +71,25 @@ def _trailing_suspension(item: Item, complete: date) -> bool:
 def _empty(item: Item, bars: Bars) -> OutcomeRow:
     """No bars in the window, with the reason."""
     assert item.start is not None
-    suspended = item.suspended_on is not None and item.start <= item.suspended_on
+    assert item.end is not None
+    suspended_on = item.suspended_on
+    suspended = suspended_on is not None and item.start <= suspended_on
     if item.listed is False:
         reason = "the latest list no longer names it, and the window holds no bars"
         return OutcomeRow(item.subject, Outcome.DELISTED.value, reason)
-    if suspended and item.held:
-        reason = f"no trade up to {item.suspended_on}, by the symbol list of that session"
+    if suspended and suspended_on is not None and (item.held or bars.history):
+        reason = f"no trade up to {suspended_on}, by the symbol list of that session"
         return OutcomeRow(
             item.subject,
             Outcome.EMPTY_SUSPENDED.value,
             reason,
             covered_from=item.start,
-            covered_to=item.suspended_on,
+            covered_to=min(suspended_on, item.end),
         )
     if bars.history is None:
         reason = "the upstream gave no bars and nothing that proves there are none"
         return OutcomeRow(item.subject, Outcome.THROTTLED.value, reason)
-    if item.held or suspended:
+    if item.held:
         reason = f"no bars in the window; the upstream holds {bars.history} of it, none of these"
         return OutcomeRow(item.subject, Outcome.EMPTY_SUSPENDED.value, reason)
     reason = f"not listed within the window; the upstream holds {bars.history} bars outside it"

@@ -9,17 +9,16 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from storage.catalog import Catalog
-from storage.database import Database
-from storage.lake import Lake
-from storage.staging import Staging
-from storage.warehouse import Warehouse
-
 from market.clock import Clock, SystemClock
 from market.errors import ConfigurationError
 from market.sessions import TradingCalendar, exchange_calendar
 from pipeline.settings import Settings, read_settings
+from storage.catalog import Catalog
+from storage.database import Database
+from storage.lake import Lake
 from storage.ledger import Ledger
+from storage.staging import Staging
+from storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from ingest.source import Source
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 LIVE = "live"
 SIMULATOR = "simulator"
-SIMULATOR_READY_FILE = "simulator.json"
+SIMULATOR_URL_FILE = "simulator.url"
 
 
 class SimulatorClock:
@@ -114,10 +113,10 @@ class Runtime:
             raise ConfigurationError(
                 f"{upstream!r} is no upstream: use live, simulator, or the URL of a simulator"
             )
-        ready = self.settings.home / SIMULATOR_READY_FILE
+        ready = self.settings.home / SIMULATOR_URL_FILE
         try:
-            return str(json.loads(ready.read_text(encoding="utf-8"))["url"])
-        except (OSError, ValueError, KeyError) as error:
+            return ready.read_text(encoding="utf-8").strip()
+        except OSError as error:
             raise ConfigurationError(
                 f"no simulator was started for {self.settings.home}: `quantsync sync --upstream "
                 "simulator` and `quantsync up --upstream simulator` start one"

@@ -1,6 +1,5 @@
 """The stack a command works with: the configured broker, or the embedded one for its duration."""
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -80,16 +79,16 @@ def _simulator_for(settings: Settings, upstream: str) -> Iterator[str]:
         yield upstream
         return
     with tempfile.TemporaryDirectory(prefix="quantsync-simulator-") as folder:
-        ready = Path(folder) / "ready.json"
+        ready = Path(folder) / "url"
         command = [sys.executable, "-m", "ingest.simulator", *simulator_arguments(settings)]
-        process = subprocess.Popen([*command, "--ready-file", str(ready)])  # noqa: S603
+        process = subprocess.Popen([*command, "--ready-file", str(ready), "--die-with-parent"])  # noqa: S603
         try:
             deadline = time.monotonic() + 60
             while not ready.exists():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise EmbeddedError("the market simulator did not start: see above")
                 time.sleep(0.02)
-            yield str(json.loads(ready.read_text(encoding="utf-8"))["url"])
+            yield ready.read_text(encoding="utf-8").strip()
         finally:
             process.terminate()
             process.wait(10)

@@ -4,8 +4,12 @@ Every task may run twice, late, or after its twin; the ledger decides what count
 """
 
 from celery import chord, shared_task
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from pipeline import queues
+from pipeline.app import app
+from pipeline.broker import BrokerUnreachableError
 from pipeline.runtime import current_runtime
 
 
@@ -26,18 +30,29 @@ def commit_wave(run_id: str, wave: int) -> dict[str, object]:
 
 
 def publish_wave(run_id: str, wave: int) -> None:
-    """Hand a wave's chord to the broker; batches that have ended are left out."""
+    """Hand a wave's chord to the broker; batches that have ended are left out.
+
+    Raises:
+        BrokerUnreachableError: The broker or the result backend does not take it.
+    """
     ledger = current_runtime().ledger
     queue, numbers = ledger.batch_numbers(run_id, wave)
-    lane = ledger.status(run_id).lane
-    priority = queues.broker_priority(
-        queues.LIVE_PRIORITY if lane == "live" else queues.BULK_PRIORITY,
-        fetch_batch.app.conf.broker_url,
-    )
-    options = {"queue": queue, "priority": priority}
+    live = ledger.status(run_id).lane == "live"
+    priority = queues.LIVE_PRIORITY if live else queues.BULK_PRIORITY
+    options = {
+        "queue": queue,
+        "priority": queues.broker_priority(priority, app.conf.broker_url),
+    }
     body = commit_wave.si(run_id, wave).set(**options)
-    if numbers:
-        chord([fetch_batch.si(run_id, no).set(**options) for no in numbers])(body)
-    else:
-        body.apply_async()
+    try:
+        if numbers:
+            header = [fetch_batch.si(run_id, number).set(**options) for number in numbers]
+            chord(header)(body)
+        else:
+            body.apply_async()
+    except (OperationalError, RedisError, OSError) as error:
+        raise BrokerUnreachableError(
+            f"wave {wave} of run {run_id} could not be handed to the broker ({error})",
+            {"run_id": run_id, "wave": wave},
+        ) from error
     ledger.mark_published(run_id, wave)

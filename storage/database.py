@@ -1,19 +1,24 @@
 """The SQL database: SQLite by default, PostgreSQL for production."""
 
+import logging
+import os
+import re
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
     ArgumentError,
+    DatabaseError,
     DBAPIError,
     InterfaceError,
     InternalError,
@@ -21,11 +26,19 @@ from sqlalchemy.exc import (
 )
 
 from market.errors import ConfigurationError
-from storage.errors import DatabaseUnreachableError, StorageError, UnwritableError
+from storage.errors import (
+    CorruptFileError,
+    DatabaseUnreachableError,
+    StorageError,
+    UnwritableError,
+)
 
 _BUSY_TIMEOUT_S = 30
+_CONNECT_TIMEOUT_S = 5
 _MIGRATION_LOCK = 7_215_001
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_CORRUPT = ("malformed", "not a database")
+_UNWRITABLE = ("readonly", "read-only", "is full", "No space left", "unable to open database")
 _EPOCH_NOW = {
     "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
     "postgresql": "SELECT extract(epoch FROM clock_timestamp())::float8",
@@ -47,6 +60,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = _parsed(url)
         self._migrating = threading.Lock()
+        self._engines: dict[int, Engine] = {}
 
     @property
     def is_sqlite(self) -> bool:
@@ -56,13 +70,20 @@ class Database:
     @property
     def address(self) -> str:
         """The URL without its password."""
-        return self._url.set(drivername=self._url.get_backend_name()).render_as_string()
+        return _shown(self._url.set(drivername=self._url.get_backend_name()))
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         """The SQLAlchemy engine; use :meth:`reading` and :meth:`writing` to reach it."""
+        # One per process: a connection that a fork shares with its parent would mix their answers.
+        # The parent's stays referenced, so that the child does not close it.
+        mine = self._engines.get(os.getpid())
+        return mine or self._engines.setdefault(os.getpid(), self._new_engine())
+
+    def _new_engine(self) -> Engine:
         if not self.is_sqlite:
-            return create_engine(self._url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+            connecting = {"connect_timeout": _CONNECT_TIMEOUT_S}
+            return create_engine(self._url, pool_pre_ping=True, connect_args=connecting)
         engine = create_engine(self._url, connect_args={"timeout": _BUSY_TIMEOUT_S})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -101,7 +122,10 @@ class Database:
         assert not self.is_sqlite
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
-        plain = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        url = self._url.set(drivername="postgresql")
+        if "connect_timeout" not in url.query:
+            url = url.update_query_dict({"connect_timeout": str(_CONNECT_TIMEOUT_S)})
+        plain = url.render_as_string(hide_password=False)
         with self._translating():
             connection = dbapi.connect(plain)
             try:
@@ -114,9 +138,12 @@ class Database:
         """Turn "the database cannot be used" into our error; mistakes of ours stay as they are."""
         try:
             yield
-        except (OperationalError, InterfaceError, InternalError) as error:
+        except (OperationalError, InterfaceError, InternalError, sqlite3.OperationalError) as error:
             raise self.translated(error) from error
         except Exception as error:
+            # The class itself is "malformed" or "not a database"; those below it are our mistakes.
+            if type(error) in (DatabaseError, sqlite3.DatabaseError):
+                raise self.translated(error) from error
             if type(error).__module__.split(".")[0] != "adbc_driver_manager":
                 raise
             raise self.translated(error) from error
@@ -126,12 +153,31 @@ class Database:
         statement = text(_EPOCH_NOW[self._url.get_backend_name()])
         return float(connection.execute(statement).scalar_one())
 
+    def check(self) -> None:
+        """Reach the database and make sure that it can be written.
+
+        Raises:
+            DatabaseUnreachableError: It does not answer, or refuses the login.
+            UnwritableError: It can be read only.
+        """
+        with self.writing() as connection:
+            if self.is_sqlite:
+                return  # BEGIN IMMEDIATE has taken the write lock
+            if connection.scalar(text("SHOW transaction_read_only")) == "on":
+                raise UnwritableError(
+                    f"the database {self.address} can be read only: point DATABASE_URL at the "
+                    "primary",
+                    {"database": self.address},
+                )
+
     def migrate(self) -> None:
         """Bring the tables up to date. Idempotent, and safe when several processes start at once.
 
         Raises:
             DatabaseUnreachableError: The database does not answer, or refuses the login.
             UnwritableError: The SQLite file or its folder cannot be written.
+            CorruptFileError: The SQLite file is none.
+            ConfigurationError: A newer version of this program has used the database.
         """
         with self._migrating:
             try:
@@ -141,9 +187,7 @@ class Database:
                     with FileLock(path.with_name(path.name + ".migrate.lock")):
                         self._upgrade()
                 else:
-                    with self.engine.connect() as connection:
-                        connection.execute(text(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})"))
-                        self._upgrade()
+                    self._upgrade()
             except OSError as error:
                 raise UnwritableError(
                     f"the database {self._url.database} cannot be written ({error.strerror}): set "
@@ -154,43 +198,88 @@ class Database:
                 raise self.translated(error) from error
 
     def _upgrade(self) -> None:
+        logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         with self.engine.begin() as connection:
+            if not self.is_sqlite:
+                # Held by this transaction: a session's lock would go back to the pool with its
+                # connection, and keep every other process out for as long as this one lives.
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise ConfigurationError(
+                    f"the database {self.address} cannot be brought up to date ({error}): a newer "
+                    "quantsync has used it; upgrade, or set DATABASE_URL to another database",
+                    {"database": self.address},
+                ) from error
 
     def translated(self, error: Exception) -> StorageError:
         """A driver's error as ours: one sentence, without the password."""
-        origin = getattr(error, "orig", None) or error
-        cause = (str(origin).strip().splitlines() or [type(origin).__name__])[0]
-        if self.is_sqlite and "readonly" in cause:
-            return UnwritableError(f"the database {self._url.database} cannot be written ({cause})")
+        cause = self._cause(error)
+        if self.is_sqlite and any(sign in cause for sign in _CORRUPT):
+            return CorruptFileError(
+                f"{self._url.database} is no readable SQLite database ({cause}): it was left as it "
+                "is; move it away and synchronise again, or restore a backup",
+                {"path": str(self._url.database)},
+            )
+        if any(sign in cause for sign in _UNWRITABLE):
+            return UnwritableError(
+                f"the database {self._url.database} cannot be written ({cause}): make room or give "
+                "permission, or set DATABASE_URL to a place that can",
+                {"database": self.address},
+            )
+        if self.is_sqlite:
+            return DatabaseUnreachableError(
+                f"the database {self._url.database} cannot be used ({cause})",
+                {"database": self.address},
+            )
         return DatabaseUnreachableError(
             f"the database {self.address} cannot be used ({cause}): check DATABASE_URL, and that "
             "the server is up",
             {"database": self.address},
         )
 
+    def _cause(self, error: Exception) -> str:
+        """The line in which a driver says what is wrong."""
+        origin = getattr(error, "orig", None) or error
+        # ADBC quotes the whole statement before the server's own words.
+        words = str(origin).strip().rpartition("ERROR:")[2].strip()
+        cause = words.splitlines()[0] if words else type(origin).__name__
+        return cause.replace(str(self._url.password), "***") if self._url.password else cause
+
     def dispose(self) -> None:
-        """Close all pooled connections."""
-        if "engine" in self.__dict__:
-            self.engine.dispose()
+        """Close this process's pooled connections; they open again when next used."""
+        engine = self._engines.pop(os.getpid(), None)
+        if engine is not None:
+            engine.dispose()
 
 
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigurationError(_wrong_url(url, "it is no database URL")) from error
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError(_wrong_url(_masked(url), "it is no database URL")) from error
     backend = parsed.drivername.split("+")[0].replace("postgres", "postgresql", 1)
     backend = "postgresql" if backend.startswith("postgresql") else backend
-    shown = parsed.render_as_string()
+    shown = _shown(parsed)
     if backend not in _EPOCH_NOW:
         raise ConfigurationError(_wrong_url(shown, f"{backend} is not a database we keep bars in"))
     if not parsed.database or parsed.database == ":memory:":
         raise ConfigurationError(_wrong_url(shown, "it names no database"))
     return parsed.set(drivername="sqlite" if backend == "sqlite" else "postgresql+psycopg")
+
+
+def _shown(url: URL) -> str:
+    return _masked(url.render_as_string())
+
+
+def _masked(text: str) -> str:
+    """A URL, or what was meant as one, without passwords."""
+    text = re.sub(r"(:)[^:@/]*(?=@)", r"\1***", text)
+    return re.sub(r"(?i)(password=)[^&\s]*", r"\1***", text)
 
 
 def _wrong_url(url: str, why: str) -> str:

@@ -77,7 +77,7 @@ def insert_waves(connection: Connection, run_id: str, waves: Sequence[WavePlan])
                     batch_no=number,
                     wave=wave,
                     work=batch.to_json(),
-                    items=len(batch.items),
+                    item_count=len(batch.items),
                     state=BatchState.PENDING.value,
                 )
             )
@@ -231,7 +231,7 @@ def status_of(connection: Connection, row: Row[Any], now: float) -> RunStatus:
     batches = connection.execute(
         select(
             func.count(),
-            func.coalesce(func.sum(sync_batch.c.items), 0),
+            func.coalesce(func.sum(sync_batch.c.item_count), 0),
             func.coalesce(func.sum(sync_batch.c.done), 0),
             func.coalesce(func.sum(sync_batch.c.requests), 0),
             func.count().filter(sync_batch.c.state != BatchState.PENDING.value),

@@ -64,7 +64,7 @@ sync_batch = Table(
     Column("batch_no", Integer, nullable=False),
     Column("wave", Integer, nullable=False),
     Column("work", Text, nullable=False, comment="JSON: kind of work and its items"),
-    Column("items", Integer, nullable=False),
+    Column("item_count", Integer, nullable=False),
     Column("done", Integer, nullable=False, server_default="0"),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),

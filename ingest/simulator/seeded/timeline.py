@@ -7,7 +7,7 @@ numbers drawn for it do not depend on where a market's history starts.
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -56,6 +56,9 @@ class Timeline:
 
     Args:
         start: Bars begin at the first session on or after this day.
+
+    Raises:
+        CalendarRangeError: The calendar has no session from then on.
     """
 
     def __init__(self, start: date) -> None:
@@ -63,19 +66,19 @@ class Timeline:
         whole = Window(calendar.first_session, calendar.last_session)
         self.sessions = calendar.sessions_in(whole)
         self.labels = tuple(session.isoformat() for session in self.sessions)
-        self.first = self.on_or_after(start)
+        self.first = self.on_or_after(calendar.session_on_or_after(start))
         self.last = len(self.sessions) - 1
 
     def on_or_after(self, day: date) -> int:
         """Ordinal of the first session not before a day; one past the last if there is none."""
         return bisect_left(self.sessions, day)
 
-    @property
+    @cached_property
     def months(self) -> Ints:
         """A number for each session that its calendar month shares."""
         return np.array([s.year * 12 + s.month for s in self.sessions], dtype=np.int64)
 
-    @property
+    @cached_property
     def weeks(self) -> Ints:
         """A number for each session that its week, Monday to Sunday, shares."""
         return np.array([(s.toordinal() - 1) // 7 for s in self.sessions], dtype=np.int64)

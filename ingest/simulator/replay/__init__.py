@@ -1,0 +1,1 @@
+"""A market made of recorded files."""
