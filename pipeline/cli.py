@@ -47,12 +47,14 @@ def _root(
 def main() -> None:
     """Run the command; every deliberate error becomes one sentence and an exit code."""
     try:
-        app(standalone_mode=False)
+        # Without Click's own ending, the code of a typer.Exit comes back as the result.
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(code if isinstance(code, int) else DONE)
     except QuantsyncError as error:
         _complain(error.message, type(error).__name__, error.context)
         sys.exit(WRONG_USAGE if isinstance(error, UsageError) else FAILED)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write(
             "interrupted: what was committed stays, the rest goes on at the next start\n"

@@ -1,6 +1,7 @@
 """One batch: claim, fetch each item under the budget, validate, stage, record. No Celery here."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ from storage.errors import StorageError
 from storage.run_records import BatchPlan, Claim, Item, OutcomeRow, Work
 
 log = logging.getLogger(__name__)
+
+STOPPING = threading.Event()
+"""Set when this process is asked to stop: batches in work are given back between two items."""
 
 _ATTEMPTS = 3
 _T = TypeVar("_T")
@@ -76,17 +80,21 @@ def fetch_batch(runtime: Runtime, run_id: str, batch_no: int) -> dict[str, objec
     except QuantsyncError as error:
         return _fail(runtime, claim, plan, error)
     with wire.observed(routes, lane=Lane(status.lane), deadline=deadline) as observation:
-        if not _fetch_items(runtime, claim, plan, source, haul, deadline):
-            return {"run_id": run_id, "batch_no": batch_no, "claimed": True, "lost": True}
+        whole = _fetch_items(runtime, claim, plan, source, haul, deadline)
+    if not whole:
+        return {"run_id": run_id, "batch_no": batch_no, "claimed": True, "given_back": True}
     return _stage(runtime, claim, plan, haul, observation.requests)
 
 
 def _fetch_items(
     runtime: Runtime, claim: Claim, plan: BatchPlan, source: Source, haul: _Haul, deadline: float
 ) -> bool:
-    """Fetch every item; False when the lease was lost, and with it the right to go on."""
+    """Fetch every item; False when the batch was lost, or given back because the worker stops."""
     renewed = time.monotonic()
     for done, item in enumerate(plan.items):
+        if STOPPING.is_set():
+            runtime.ledger.release_batch(claim)
+            return False
         if time.monotonic() > deadline:
             reason = "the batch's deadline passed before its turn"
             haul.outcomes.append(OutcomeRow(item.subject, Outcome.TIMEOUT.value, reason))

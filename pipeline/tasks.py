@@ -4,6 +4,8 @@ Every task may run twice, late, or after its twin; the ledger decides what count
 """
 
 from celery import chord, shared_task
+from celery.exceptions import Reject
+from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -18,7 +20,10 @@ def fetch_batch(run_id: str, batch_no: int) -> dict[str, object]:
     """Header of a chord: fetch, validate and stage one batch."""
     from pipeline.fetching import fetch_batch as fetch  # noqa: PLC0415
 
-    return fetch(current_runtime(), run_id, batch_no)
+    result = fetch(current_runtime(), run_id, batch_no)
+    if result.get("given_back"):
+        raise Reject("the worker stops, or lost the batch", requeue=True)
+    return result
 
 
 @shared_task(name="pipeline.commit_wave", acks_late=True, max_retries=3, default_retry_delay=5)
@@ -27,6 +32,14 @@ def commit_wave(run_id: str, wave: int) -> dict[str, object]:
     from pipeline.committing import commit_wave as commit  # noqa: PLC0415
 
     return commit(current_runtime(), run_id, wave, publish_wave)
+
+
+@worker_shutting_down.connect
+def give_batches_back(**_signal: object) -> None:
+    """A worker that is asked to stop finishes the item in hand, not the batch."""
+    from pipeline.fetching import STOPPING  # noqa: PLC0415
+
+    STOPPING.set()
 
 
 def publish_wave(run_id: str, wave: int) -> None:

@@ -278,7 +278,7 @@ def _shown(url: URL) -> str:
 
 def _masked(text: str) -> str:
     """A URL, or what was meant as one, without passwords."""
-    text = re.sub(r"(:)[^:@/]*(?=@)", r"\1***", text)
+    text = re.sub(r"(//[^:/@]*:|^[^:/@]+:)(?!//).*(?=@)", r"\1***", text)
     return re.sub(r"(?i)(password=)[^&\s]*", r"\1***", text)
 
 

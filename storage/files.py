@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from storage.errors import UnwritableError
 
+_ATTEMPTS = 3
+
 
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file beside its place, make it durable, and move it there.
@@ -20,20 +22,48 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
+        _write_beside(path, temporary, write)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
     except (OSError, pa.ArrowException) as error:
-        if temporary.exists():
-            temporary.unlink(missing_ok=True)
         cause = getattr(error, "strerror", None) or str(error)
         raise UnwritableError(
-            f"{path} cannot be written ({cause}): nothing that was there is lost",
+            f"{path} cannot be written ({cause}): nothing that was there is lost; make room or "
+            "give permission, then run again",
             {"path": str(path)},
         ) from error
+    finally:
+        if temporary.exists():
+            temporary.unlink(missing_ok=True)
+
+
+def _write_beside(path: Path, temporary: Path, write: Callable[[Path], None]) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            make_folder(path.parent)
+            write(temporary)
+        except FileNotFoundError:
+            # Somebody removed the folder, then empty, between the two lines above.
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+def discard_leftovers(path: Path) -> None:
+    """Remove what killed writers of a file left beside it; only while no other one can write it."""
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durable: a file is no safer than the name of its folder."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
 
 
 def sync_folder(folder: Path) -> None:

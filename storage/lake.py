@@ -5,7 +5,7 @@ boards likewise under ``board_kline/``. The file *is* the partition: pandas, pol
 Spark read the folder as it lies.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,10 @@ from market.bars import Dataset, bar_schema
 from market.periods import Period
 from market.sessions import Window
 from storage.errors import CorruptFileError, UnwritableError
-from storage.files import replace_file
+from storage.files import discard_leftovers, make_folder, replace_file
 from storage.merging import merge_bars
 
-_ROW_GROUP = 64 * 1024
+_ROW_GROUP = 64 * 1024  # small enough that one symbol's bars need not wait for the others'
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -85,9 +85,10 @@ class Lake:
     def _merge(self, partition: Partition, bars: pa.Table) -> PartitionWrite:
         path = self.root / partition.path
         with self._locked(partition):
-            existing = self._read_file(path) if path.exists() else None
+            existing = self.read_partition(partition) if path.exists() else None
             merge = merge_bars(partition.dataset, existing, bars)
             if merge.changed:
+                discard_leftovers(path)
                 replace_file(path, lambda temporary: _write_parquet(merge.bars, temporary))
         return PartitionWrite(
             partition=partition,
@@ -105,11 +106,12 @@ class Lake:
         folder = self.root / ".locks"
         lock = FileLock(folder / ("_".join(partition.path.parent.parts) + ".lock"))
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             lock.acquire()
         except OSError as error:
             raise UnwritableError(
-                f"the lake {self.root} cannot be written ({error.strerror})",
+                f"the lake {self.root} cannot be written ({error.strerror}): make room or give "
+                "permission, or set QUANTSYNC_HOME to a place that can",
                 {"path": str(self.root)},
             ) from error
         try:
@@ -124,6 +126,7 @@ class Lake:
         *,
         names: Collection[str] | None = None,
         window: Window | None = None,
+        columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """Bars of some symbols (or boards) in a closed window, sorted by key.
 
@@ -132,19 +135,23 @@ class Lake:
             period: Length of the bars.
             names: Symbols or boards; None: all.
             window: Sessions; None: all.
+            columns: Which columns, in this order; None: all.
 
         Raises:
             CorruptFileError: A partition is no readable Parquet file.
         """
         filters = _filters(dataset, names, window)
+        schema = bar_schema(dataset)
+        if columns is not None:
+            needed = {*columns, dataset.key, "end_at"}
+            schema = pa.schema([field for field in schema if field.name in needed])
         tables = [
-            self._read_file(self.root / partition.path, filters)
+            self._read_file(self.root / partition.path, schema, filters)
             for partition in self.partitions(dataset, period)
             if window is None or _overlaps(partition, window)
         ]
-        schema = bar_schema(dataset)
         if not tables:
-            return schema.empty_table()
+            return schema.empty_table().select(columns or schema.names)
         bars = pa.concat_tables(tables).unify_dictionaries().cast(schema)
         if len(tables) > 1:
             order = pc.sort_indices(
@@ -152,7 +159,7 @@ class Lake:
                 sort_keys=[("k", "ascending"), ("e", "ascending")],
             )
             bars = bars.take(order)
-        return bars.combine_chunks()
+        return bars.select(columns or schema.names).combine_chunks()
 
     def partitions(self, dataset: Dataset, period: Period) -> list[Partition]:
         """The partitions that exist, ascending."""
@@ -168,24 +175,38 @@ class Lake:
         Raises:
             CorruptFileError: It is no readable Parquet file.
         """
-        return self._read_file(self.root / partition.path)
+        return self._read_file(self.root / partition.path, bar_schema(partition.dataset))
 
-    def _read_file(self, path: Path, filters: pc.Expression | None = None) -> pa.Table:
+    def _read_file(
+        self, path: Path, schema: pa.Schema, filters: pc.Expression | None = None
+    ) -> pa.Table:
         try:
             # ParquetFile semantics: the folder names must not become columns.
-            table = pq.read_table(path, filters=filters, partitioning=None)
-        except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as error:
+            table = pq.read_table(
+                path,
+                columns=schema.names,
+                filters=filters,
+                partitioning=None,
+                page_checksum_verification=True,
+            )
+            return table.select(schema.names).cast(schema)
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise CorruptFileError(
                 f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): it was left "
                 "as it is; move it away and synchronise its window again, or restore a backup",
                 {"path": str(path)},
             ) from error
-        dataset = Dataset(path.stem)
-        return table.select(bar_schema(dataset).names).cast(bar_schema(dataset))
 
 
 def _write_parquet(bars: pa.Table, path: Path) -> None:
-    pq.write_table(bars, path, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
+    pq.write_table(
+        bars,
+        path,
+        compression="zstd",
+        compression_level=1,
+        row_group_size=_ROW_GROUP,
+        write_page_checksum=True,  # or a flipped bit would be read as a price
+    )
 
 
 def _parts(period: Period, bars: pa.Table) -> Iterator[tuple[str, pa.Table]]:

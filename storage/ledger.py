@@ -134,6 +134,15 @@ class Ledger:
             )
         return changed.rowcount == 1
 
+    def release_batch(self, claim: Claim) -> None:
+        """Give a batch back unfinished; whoever gets its message next begins it anew."""
+        with self._database.writing() as connection:
+            connection.execute(
+                held_batch(claim).values(
+                    state=BatchState.PENDING.value, token=None, lease_until=None, done=0
+                )
+            )
+
     def stage_batch(
         self,
         claim: Claim,

@@ -1,12 +1,22 @@
 """The one rule by which bars of the same key meet, for the lake; the warehouse says it in SQL.
 
-For one key ``(symbol, end_at)``:
+A fetch of a key ``(symbol, end_at)`` *outranks* another if it is ``final`` and the other is
+``provisional``, or if both are the same and its ``fetched_at`` is later. Two *agree* if state and
+all values are equal, an ``open`` or ``turnover_rate`` that one does not know left aside.
 
-1. A ``final`` bar never gives way to a ``provisional`` one.
-2. Otherwise the later ``fetched_at`` wins, if a value or the state differs. With equal values the
-   bar stays as it is, ``fetched_at`` and ``source`` included, and counts as unchanged.
-3. A missing ``open`` or ``turnover_rate`` never replaces a known one.
-4. A final bar replaced by a different final bar is a revision: the old one is kept apart.
+1. The values and the state of the one that outranks the other stand. So a ``final`` bar never gives
+   way to a ``provisional`` one, and a late message never to a newer one.
+2. An ``open`` or ``turnover_rate`` that the standing bar does not know comes from the other: a
+   missing value never replaces a known one.
+3. ``fetched_at`` and ``source`` are those of the standing bar; if both agree, of the earlier one.
+   So a later fetch of the same values changes nothing at all.
+4. A final bar whose known values another final one replaces is a revision: the old one is kept.
+
+Fetches in any order, however often repeated, end in the same bars, ``fetched_at`` and ``source``
+included, as long as values move on (a bar does not return to values it had before) and a nullable
+column that is sometimes missing has one value. What is given up: if a bar goes from X to Y and back
+to X, *and* the fetch of Y is stored last of the three, Y stands until the next fetch, for rule 3
+does not record the second X. Recording it would rewrite every bar at every re-fetch.
 """
 
 from dataclasses import dataclass
@@ -18,7 +28,9 @@ import pyarrow.compute as pc
 
 from market.bars import VALUE_COLUMNS, BarState, Dataset, bar_schema
 
-_NULLABLE = ("open", "turnover_rate")
+NULLABLE_COLUMNS = ("open", "turnover_rate")
+"""Value columns that a source may leave out."""
+
 _Ints = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
 
@@ -31,20 +43,39 @@ class Merge:
         bars: All bars that stand now, sorted by key.
         inserted: Keys that are new.
         updated: Keys whose values or state changed.
-        unchanged: Keys that came in and changed nothing.
-        revised: Final bars that were replaced by different final ones.
+        unchanged: Keys that came in and changed neither.
+        revisions: Final bars as they were before different final ones replaced them.
+        changed: Whether ``bars`` differ from before in any column.
     """
 
     bars: pa.Table
     inserted: int
     updated: int
     unchanged: int
-    revised: int
+    revisions: pa.Table
+    changed: bool
 
     @property
-    def changed(self) -> bool:
-        """Whether anything differs from before."""
-        return bool(self.inserted or self.updated)
+    def revised(self) -> int:
+        """How many final bars were replaced by different final ones."""
+        return int(self.revisions.num_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """Bars that met others of the same keys; masks are as long as these, ``rows`` as ``touched``.
+
+    Attributes:
+        touched: Where any column changes.
+        changed: Where values or state change.
+        revised: Where a final bar gives way to a different final one.
+        rows: The bars that stand where ``touched``.
+    """
+
+    touched: _Mask
+    changed: _Mask
+    revised: _Mask
+    rows: pa.Table
 
 
 def merge_bars(dataset: Dataset, existing: pa.Table | None, incoming: pa.Table) -> Merge:
@@ -52,41 +83,39 @@ def merge_bars(dataset: Dataset, existing: pa.Table | None, incoming: pa.Table) 
 
     Args:
         dataset: Whose bars.
-        existing: Bars held, sorted by key, one per key; None if there are none.
+        existing: Bars held; None if there are none.
         incoming: Bars in the dataset's schema, in any order, keys repeated or not.
     """
     schema = bar_schema(dataset)
-    held = schema.empty_table() if existing is None else existing.select(schema.names)
+    held = schema.empty_table() if existing is None else existing.select(schema.names).cast(schema)
     fresh = incoming.select(schema.names).cast(schema)
     held_keys, fresh_keys = _keys(dataset, held, fresh)
-    fresh, fresh_keys = _latest_per_key(fresh, fresh_keys)
-    at = np.searchsorted(held_keys, fresh_keys)
-    known = np.zeros(len(fresh_keys), bool)
-    inside = at < len(held_keys)
-    known[inside] = held_keys[at[inside]] == fresh_keys[inside]
+    mended = not _ascending(held_keys)  # somebody else wrote the file
+    held, held_keys = _one_per_key(held, held_keys)
+    fresh, fresh_keys = _one_per_key(fresh, fresh_keys)
+
+    at, known = _places(held_keys, fresh_keys)
     old, new = held.take(pa.array(at[known])), fresh.filter(pa.array(known))
-    new = _keep_known(new, old)
-    wins = _outranks(new, old) & _differs(new, old)
-    revised = int((wins & _is_final(old) & _is_final(new)).sum())
-    inserted = int((~known).sum())
-    if not inserted and not wins.any():
-        return Merge(held, 0, 0, int(known.sum()), 0)
-    keep = np.ones(held.num_rows, bool)
-    keep[at[known][wins]] = False
-    parts = [
-        (held.filter(pa.array(keep)), held_keys[keep]),
-        (new.filter(pa.array(wins)), fresh_keys[known][wins]),
-        (fresh.filter(pa.array(~known)), fresh_keys[~known]),
-    ]
-    merged = pa.concat_tables([table for table, _ in parts]).unify_dictionaries()
-    order = np.argsort(np.concatenate([keys for _, keys in parts]), kind="stable")
+    meeting = _meet(old, new)
+    inserted, updated = int((~known).sum()), int(meeting.changed.sum())
+    bars = _replace(held, at[known][meeting.touched], meeting.rows)
+    if inserted:
+        bars = pa.concat_tables([bars, fresh.filter(pa.array(~known))]).unify_dictionaries()
+        order = np.argsort(np.concatenate([held_keys, fresh_keys[~known]]), kind="stable")
+        bars = bars.take(pa.array(order)).cast(schema).combine_chunks()
     return Merge(
-        bars=merged.take(pa.array(order)).cast(schema).combine_chunks(),
+        bars=bars,
         inserted=inserted,
-        updated=int(wins.sum()),
-        unchanged=int((~wins).sum()),
-        revised=revised,
+        updated=updated,
+        unchanged=int(known.sum()) - updated,
+        revisions=old.filter(pa.array(meeting.revised)),
+        changed=bool(inserted or meeting.touched.any() or mended),
     )
+
+
+def one_per_key(dataset: Dataset, bars: pa.Table) -> pa.Table:
+    """Bars sorted by key, those that share one merged by the rule."""
+    return merge_bars(dataset, None, bars).bars
 
 
 def _keys(dataset: Dataset, held: pa.Table, fresh: pa.Table) -> tuple[_Ints, _Ints]:
@@ -96,48 +125,104 @@ def _keys(dataset: Dataset, held: pa.Table, fresh: pa.Table) -> tuple[_Ints, _In
     rank = np.empty(len(encoded.dictionary), np.int64)
     rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(rank))
     names = rank[encoded.indices.to_numpy(zero_copy_only=False)]
-    ends = np.concatenate([_epochs(held), _epochs(fresh)])
+    ends = np.concatenate([_numbers(held, "end_at"), _numbers(fresh, "end_at")])
     keys = names * (1 << 36) + ends  # epoch seconds stay below 2**36 for 2,000 years
     return keys[: held.num_rows], keys[held.num_rows :]
 
 
-def _epochs(bars: pa.Table) -> _Ints:
-    return np.asarray(bars["end_at"].cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+def _one_per_key(bars: pa.Table, keys: _Ints) -> tuple[pa.Table, _Ints]:
+    """Bars sorted by key; those that share one meet in ascending rank."""
+    if _ascending(keys):
+        return bars, keys
+    order = np.lexsort((_numbers(bars, "fetched_at"), _is_final(bars), keys))
+    bars, keys = bars.take(pa.array(order)), keys[order]
+    first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+    nth = np.arange(len(keys)) - np.repeat(first, np.diff(np.append(first, len(keys))))
+    standing, standing_keys = bars.take(pa.array(first)), keys[first]
+    for round_ in range(1, int(nth.max()) + 1):
+        at, _ = _places(standing_keys, keys[nth == round_])
+        meeting = _meet(standing.take(pa.array(at)), bars.filter(pa.array(nth == round_)))
+        standing = _replace(standing, at[meeting.touched], meeting.rows)
+    return standing, standing_keys
 
 
-def _latest_per_key(fresh: pa.Table, keys: _Ints) -> tuple[pa.Table, _Ints]:
-    """Sorted by key, and of each key the bar that outranks the others."""
-    if len(keys) and (np.diff(keys) > 0).all():
-        return fresh, keys
-    fetched = fresh["fetched_at"].cast(pa.int64()).to_numpy(zero_copy_only=False)
-    order = np.lexsort((fetched, _is_final(fresh), keys))
-    ordered = keys[order]
-    last = np.append(ordered[1:] != ordered[:-1], True) if len(ordered) else np.zeros(0, bool)
-    return fresh.take(pa.array(order[last])), ordered[last]
+def _meet(old: pa.Table, new: pa.Table) -> _Meeting:
+    """Apply the rule to two tables with the same keys in the same places."""
+    old_final, new_final = _is_final(old), _is_final(new)
+    old_at, new_at = _numbers(old, "fetched_at"), _numbers(new, "fetched_at")
+    outranks = (new_final & ~old_final) | ((new_final == old_final) & (new_at > old_at))
+    agrees, fills = new_final == old_final, np.zeros(old.num_rows, bool)
+    for name in VALUE_COLUMNS:
+        same = _mask(pc.equal(old[name], new[name]))
+        if name in NULLABLE_COLUMNS:
+            unknown = _mask(pc.is_null(old[name]))
+            fills |= unknown & _mask(pc.is_valid(new[name]))
+            same |= unknown | _mask(pc.is_null(new[name]))
+        agrees &= same
+    changed = (outranks & ~agrees) | fills
+    touched = changed | (agrees & (new_at < old_at))
+    stamped = np.where(agrees, new_at < old_at, outranks)
+    return _Meeting(
+        touched=touched,
+        changed=changed,
+        revised=outranks & ~agrees & old_final & new_final,
+        rows=_standing(
+            old.filter(pa.array(touched)),
+            new.filter(pa.array(touched)),
+            outranks[touched],
+            stamped[touched],
+        ),
+    )
+
+
+def _standing(old: pa.Table, new: pa.Table, outranks: _Mask, stamped: _Mask) -> pa.Table:
+    """The bars that stand: values of whoever outranks, stamps where ``stamped`` of the new ones."""
+    if not old.num_rows:
+        return old
+    both = pa.concat_tables([old, new]).unify_dictionaries()
+    row = np.arange(old.num_rows)
+    winner, loser = row + len(row) * outranks, row + len(row) * ~outranks
+    stamp = row + len(row) * stamped
+    columns = []
+    for name in old.column_names:
+        chosen = both[name].take(pa.array(stamp if name in ("fetched_at", "source") else winner))
+        if name in NULLABLE_COLUMNS:
+            chosen = pc.coalesce(chosen, both[name].take(pa.array(loser)))
+        columns.append(chosen)
+    return pa.table(columns, schema=old.schema)
+
+
+def _replace(bars: pa.Table, at: _Ints, rows: pa.Table) -> pa.Table:
+    """Bars with those at some places replaced."""
+    if not len(at):
+        return bars
+    source = np.arange(bars.num_rows)
+    source[at] = bars.num_rows + np.arange(len(at))
+    return pa.concat_tables([bars, rows]).unify_dictionaries().take(pa.array(source))
+
+
+def _places(held_keys: _Ints, keys: _Ints) -> tuple[_Ints, _Mask]:
+    """Where each key is, or would go, among those held; and whether it is there."""
+    at = np.searchsorted(held_keys, keys)
+    known = np.zeros(len(keys), bool)
+    inside = at < len(held_keys)
+    known[inside] = held_keys[at[inside]] == keys[inside]
+    return at, known
+
+
+def _ascending(keys: _Ints) -> bool:
+    return bool((np.diff(keys) > 0).all())
 
 
 def _is_final(bars: pa.Table) -> _Mask:
-    mask = pc.equal(bars["state"].cast(pa.string()), BarState.FINAL.value)
-    return np.asarray(mask.to_numpy(zero_copy_only=False), bool)
+    return _mask(pc.equal(bars["state"].cast(pa.string()), BarState.FINAL.value))
 
 
-def _keep_known(new: pa.Table, old: pa.Table) -> pa.Table:
-    for name in _NULLABLE:
-        filled = pc.coalesce(new[name], old[name])
-        new = new.set_column(new.schema.get_field_index(name), new.schema.field(name), filled)
-    return new
+def _numbers(bars: pa.Table, name: str) -> _Ints:
+    return np.asarray(bars[name].cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
 
 
-def _outranks(new: pa.Table, old: pa.Table) -> _Mask:
-    new_final, old_final = _is_final(new), _is_final(old)
-    later = pc.greater(new["fetched_at"], old["fetched_at"]).to_numpy(zero_copy_only=False)
-    return np.asarray((new_final & ~old_final) | ((new_final == old_final) & later), bool)
-
-
-def _differs(new: pa.Table, old: pa.Table) -> _Mask:
-    differs = _is_final(new) != _is_final(old)
-    for name in VALUE_COLUMNS:
-        same = pc.fill_null(pc.equal(new[name], old[name]), False)  # noqa: FBT003
-        both_null = pc.and_(pc.is_null(new[name]), pc.is_null(old[name]))
-        differs |= ~np.asarray(pc.or_(same, both_null).to_numpy(zero_copy_only=False), bool)
-    return np.asarray(differs, bool)
+def _mask(values: pa.ChunkedArray) -> _Mask:
+    """A mask; what cannot be compared is false."""
+    known = pc.fill_null(values, False)  # noqa: FBT003  (pyarrow's own signature)
+    return np.asarray(known.to_numpy(zero_copy_only=False), bool)

@@ -1,11 +1,16 @@
 """Reading bars as users want them."""
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 
 from market.bars import Dataset
 from market.periods import Period
 from market.sessions import Window
 from storage.lake import Lake
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KLINE_COLUMNS = ("end_at", "open", "high", "low", "close", "volume", "amount")
 
@@ -33,5 +38,9 @@ def klines(
     Raises:
         CorruptFileError: A partition is no readable Parquet file.
     """
-    bars = lake.read(dataset, period, names=[name], window=window)
-    return bars.select(KLINE_COLUMNS)
+    return lake.read(dataset, period, names=[name], window=window, columns=KLINE_COLUMNS)
+
+
+def to_pandas(bars: pa.Table) -> "pd.DataFrame":
+    """Bars as a frame with the index ``end_at``, in Asia/Shanghai."""
+    return bars.to_pandas().set_index("end_at")  # type: ignore[no-any-return]

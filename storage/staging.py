@@ -1,5 +1,6 @@
 """Staging: what a batch fetched, durable before the ledger says so."""
 
+import errno
 import hashlib
 import shutil
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import CorruptFileError
-from storage.files import replace_file, sync_folder
+from storage.files import replace_file
 
 
 class Staging:
@@ -44,8 +45,6 @@ class Staging:
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
                 "rows": table.num_rows,
             }
-        if staged:
-            sync_folder(self.root)
         return {"tables": staged}
 
     def read(self, manifest: Mapping[str, Any], name: str) -> pa.Table:
@@ -76,14 +75,22 @@ class Staging:
         for entry in manifest["tables"].values():
             path = self.root / entry["file"]
             path.unlink(missing_ok=True)
-            if path.parent.exists() and not any(path.parent.iterdir()):
-                path.parent.rmdir()
+            _remove_if_empty(path.parent)
 
     def discard_run(self, run_id: str) -> None:
         """Remove all that a run has staged."""
         folder = self.root / run_id
         if folder.exists():
             shutil.rmtree(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError as error:
+        # Another batch's file is in it, or another worker was faster: both are as it should be.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            raise
 
 
 def _write(table: pa.Table, path: Path) -> None:

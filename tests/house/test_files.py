@@ -68,7 +68,10 @@ def test_no_source_file_is_too_long_to_read() -> None:
     long = {
         name: count
         for name, text in texts()
-        if name.endswith(".py") and (count := len(text.splitlines())) > MAX_LINES
+        # Alembic writes migrations: they are as long as the tables.
+        if name.endswith(".py")
+        and "migrations" not in name
+        and (count := len(text.splitlines())) > MAX_LINES
     }
     assert long == {}
 

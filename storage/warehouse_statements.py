@@ -1,0 +1,138 @@
+"""The SQL of one kline table: the rule of :mod:`storage.merging`, in words both databases share."""
+
+from market.bars import VALUE_COLUMNS, BarState, Dataset
+from market.periods import Period
+from storage.merging import NULLABLE_COLUMNS
+from storage.tables import KLINE_TABLES
+
+_LOCKS = 7_215_002
+_STAMPS = ("fetched_at", "source")
+_CARRIED = (*VALUE_COLUMNS, "state", "source", "fetched_at")
+_FINAL = BarState.FINAL.value
+
+
+class Statements:
+    """Statements that merge the temporary table ``incoming`` into one kline table.
+
+    In all of them ``t`` is the bar held and ``i`` (in the upsert ``excluded``) the one coming in.
+
+    Args:
+        dataset: Whose bars.
+        period: Length of the bars.
+        is_sqlite: SQLite; PostgreSQL otherwise.
+    """
+
+    def __init__(self, dataset: Dataset, period: Period, *, is_sqlite: bool) -> None:
+        self.owner = dataset.key
+        self.code = "symbol" if dataset is Dataset.KLINE else "code"
+        self.table = f'"{KLINE_TABLES[dataset, period].name}"'
+        self._dataset, self._period = dataset, period
+        self._false = "0" if is_sqlite else "false"
+
+    @property
+    def lock(self) -> str:
+        """Wait for every other transaction that writes the table (PostgreSQL)."""
+        number = list(KLINE_TABLES).index((self._dataset, self._period))
+        return f"SELECT pg_advisory_xact_lock({_LOCKS}, {number})"
+
+    @property
+    def add_owners(self) -> str:
+        """Give each new symbol or board an id; sorted, so that two writers never deadlock."""
+        flag = "listed" if self._dataset is Dataset.KLINE else "active"
+        return (
+            f"INSERT INTO {self.owner} ({self.code}, {flag}) "  # noqa: S608
+            f"SELECT DISTINCT owner, {self._false} FROM incoming WHERE owner NOT IN "
+            f"(SELECT {self.code} FROM {self.owner}) ORDER BY owner ON CONFLICT DO NOTHING"
+        )
+
+    @property
+    def count(self) -> str:
+        """Rows; keys held; bars that any column, any value, or a known final value changes."""
+        return (
+            "SELECT count(*), count(t.end_at), "
+            f"sum(CASE WHEN {self._touched('i')} THEN 1 ELSE 0 END), "
+            f"sum(CASE WHEN {self._changed('i')} THEN 1 ELSE 0 END), "
+            f"sum(CASE WHEN {self._revised('i')} THEN 1 ELSE 0 END) {self._joined}"
+        )
+
+    @property
+    def keep_revised(self) -> str:
+        """Keep the final bars that are about to be replaced by different final ones."""
+        old = ", ".join(f"t.{name}" for name in _CARRIED)
+        return (
+            "INSERT INTO kline_revision "
+            f"(dataset, period, subject_id, end_at, {', '.join(_CARRIED)}, revised_at) "
+            f"SELECT '{self._dataset.value}', '{self._period.value}', o.id, t.end_at, {old}, "
+            f"i.fetched_at {self._joined} WHERE {self._revised('i')} ORDER BY o.id, t.end_at"
+        )
+
+    @property
+    def upsert(self) -> str:
+        """Insert what is new, change what differs."""
+        values = ", ".join(f"i.{name}" for name in _CARRIED)
+        standing = ", ".join(f"{name} = {self._standing(name)}" for name in _CARRIED)
+        return (
+            f"INSERT INTO {self.table} AS t "  # noqa: S608
+            f"({self.owner}_id, end_at, session, {', '.join(_CARRIED)}) "
+            f"SELECT o.id, i.end_at, i.session, {values} FROM incoming i "
+            f"JOIN {self.owner} o ON o.{self.code} = i.owner WHERE true "
+            f"ORDER BY o.id, i.end_at ON CONFLICT ({self.owner}_id, end_at) DO UPDATE "
+            f"SET {standing} WHERE {self._touched('excluded')}"
+        )
+
+    def select(self, conditions: list[str]) -> str:
+        """All columns of the bars ``k`` of owners ``o`` that meet the conditions."""
+        columns = ", ".join(f"k.{name}" for name in ("end_at", "session", *_CARRIED))
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return (
+            f"SELECT o.{self.code} AS {self.owner}, {columns} FROM {self.table} k "  # noqa: S608
+            f"JOIN {self.owner} o ON o.id = k.{self.owner}_id{where}"
+        )
+
+    @property
+    def _joined(self) -> str:
+        return (
+            f"FROM incoming i JOIN {self.owner} o ON o.{self.code} = i.owner "
+            f"LEFT JOIN {self.table} t ON t.{self.owner}_id = o.id AND t.end_at = i.end_at"
+        )
+
+    def _standing(self, name: str) -> str:
+        """The value of a column that stands when ``excluded`` meets ``t``."""
+        if name in _STAMPS:
+            earlier = "excluded.fetched_at < t.fetched_at"
+            new = f"CASE WHEN {_agrees('excluded')} THEN {earlier} ELSE {_outranks('excluded')} END"
+            return f"CASE WHEN {new} THEN excluded.{name} ELSE t.{name} END"
+        new, old = f"excluded.{name}", f"t.{name}"
+        if name in NULLABLE_COLUMNS:
+            new, old = f"COALESCE({new}, {old})", f"COALESCE({old}, {new})"
+        return f"CASE WHEN {_outranks('excluded')} THEN {new} ELSE {old} END"
+
+    def _touched(self, i: str) -> str:
+        restamped = f"({i}.fetched_at < t.fetched_at AND {_agrees(i)})"
+        return f"({restamped} OR {self._changed(i)})"
+
+    def _changed(self, i: str) -> str:
+        fills = (f"(t.{n} IS NULL AND {i}.{n} IS NOT NULL)" for n in NULLABLE_COLUMNS)
+        changes = f"({_outranks(i)} AND NOT {_agrees(i)}) OR {' OR '.join(fills)}"
+        return f"(t.end_at IS NOT NULL AND ({changes}))"
+
+    def _revised(self, i: str) -> str:
+        both_final = f"{i}.state = '{_FINAL}' AND t.state = '{_FINAL}'"
+        return f"({both_final} AND {_outranks(i)} AND NOT {_agrees(i)})"
+
+
+def _outranks(i: str) -> str:
+    return (
+        f"(({i}.state = '{_FINAL}' AND t.state <> '{_FINAL}') "
+        f"OR ({i}.state = t.state AND {i}.fetched_at > t.fetched_at))"
+    )
+
+
+def _agrees(i: str) -> str:
+    same = [f"{i}.state = t.state"]
+    for name in VALUE_COLUMNS:
+        equal = f"{i}.{name} = t.{name}"
+        if name in NULLABLE_COLUMNS:
+            equal = f"COALESCE({equal}, true)"  # one of them does not know it
+        same.append(equal)
+    return f"({' AND '.join(same)})"
