@@ -9,7 +9,8 @@ promised ahead and none is lost with a dead process.
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -64,11 +65,32 @@ def sustained_rate(windows: Sequence[RateWindow]) -> float:
     return min(w.count / w.seconds for w in windows)
 
 
+@dataclass(slots=True)
+class Permit:
+    """The right to send one request now.
+
+    Attributes:
+        waited_s: How long it was waited for.
+    """
+
+    waited_s: float
+    _left: Callable[[], None] | None = None
+
+    def left(self) -> None:
+        """Say that the request is on its way: call it right after the last byte was sent.
+
+        On a busy machine a thread may wake, connect or write late. The budget then counts from the
+        instant the request really left, so that its successor cannot come too close.
+        """
+        if self._left is not None:
+            self._left()
+
+
 class Budget(Protocol):
     """Grants permission to send one request to one upstream."""
 
-    def acquire(self, lane: Lane, deadline: float) -> float:
-        """Wait for a permit; the seconds waited.
+    def acquire(self, lane: Lane, deadline: float) -> Permit:
+        """Wait for a permit.
 
         Args:
             lane: Who asks.
@@ -82,7 +104,7 @@ class Budget(Protocol):
 
 _SCRIPT = Path(__file__).with_name("pacing.lua").read_text(encoding="utf-8")
 _LATE_S = 0.02
-"""A caller that wakes later than this after its grant moves the grant to the later instant."""
+"""A request that leaves later than this after its grant moves the grant to the later instant."""
 
 
 class RedisBudget:
@@ -105,7 +127,7 @@ class RedisBudget:
         domain: str,
         egress: str,
         windows: Sequence[RateWindow],
-        guard_s: float = 0.05,
+        guard_s: float = 0.1,
         bulk_share: int = 4,
     ) -> None:
         self.domain = domain
@@ -122,11 +144,11 @@ class RedisBudget:
         for window in self.windows:
             self._limits += [window.count, int(window.seconds * 1e6)]
 
-    def acquire(self, lane: Lane, deadline: float) -> float:
-        """Wait for a permit; the seconds waited. See :meth:`Budget.acquire`."""
+    def acquire(self, lane: Lane, deadline: float) -> Permit:
+        """Wait for a permit. See :meth:`Budget.acquire`."""
         ticket = uuid.uuid4().hex
         began = time.monotonic()
-        try:
+        with self._redis_needed():
             while (wait := self._ask(ticket, lane)) > 0:
                 if time.monotonic() + wait > deadline:
                     self._leave(ticket, lane)
@@ -136,13 +158,8 @@ class RedisBudget:
                         {"domain": self.domain},
                     )
                 time.sleep(wait)
-        except redis.RedisError as error:
-            raise BudgetUnavailableError(
-                f"the request budget of {self.domain} cannot be kept because Redis is away "
-                f"({error}); nothing is sent without it",
-                {"domain": self.domain},
-            ) from error
-        return time.monotonic() - began
+            granted = time.monotonic()
+        return Permit(time.monotonic() - began, lambda: self._stamp_if_late(ticket, granted))
 
     def used(self) -> dict[str, int]:
         """Permits granted within each window until now, by the window's text."""
@@ -157,12 +174,26 @@ class RedisBudget:
         wait_us = int(
             cast("Any", self._script(keys=self._keys, args=[ticket, lane.value, *self._limits]))
         )
-        if wait_us > 0:
-            return wait_us / 1e6
-        if time.monotonic() - asked > _LATE_S:
-            # The reply was slow to reach us: the request leaves now, so the grant must say now.
-            self._client.zadd(self._grants, {ticket: _server_now(self._client)}, xx=True)
-        return 0.0
+        if wait_us <= 0:
+            # The reply itself may have been slow to reach us.
+            self._stamp_if_late(ticket, asked)
+        return wait_us / 1e6
+
+    def _stamp_if_late(self, ticket: str, granted: float) -> None:
+        if time.monotonic() - granted > _LATE_S:
+            with self._redis_needed():
+                self._client.zadd(self._grants, {ticket: _server_now(self._client)}, xx=True)
+
+    @contextmanager
+    def _redis_needed(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.RedisError as error:
+            raise BudgetUnavailableError(
+                f"the request budget of {self.domain} cannot be kept because Redis is away "
+                f"({error}); nothing is sent without it",
+                {"domain": self.domain},
+            ) from error
 
     def _leave(self, ticket: str, lane: Lane) -> None:
         self._client.zrem(self._keys[1 if lane is Lane.LIVE else 2], ticket)
@@ -176,7 +207,7 @@ def _server_now(client: "redis.Redis") -> int:
 class UnlimitedBudget:
     """A budget that never waits: for an upstream on this machine that has no limit of its own."""
 
-    def acquire(self, lane: Lane, deadline: float) -> float:
+    def acquire(self, lane: Lane, deadline: float) -> Permit:
         """Grant at once."""
         del lane, deadline
-        return 0.0
+        return Permit(0.0)

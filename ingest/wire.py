@@ -15,13 +15,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from ingest.pacing import Budget, Lane
+from ingest.pacing import Budget, Lane, Permit
 from ingest.source import (
     KnownUnreachableError,
     SourceError,
@@ -152,6 +155,7 @@ class UpstreamAdapter(HTTPAdapter):
         proxy_url: str | None = None,
     ) -> None:
         super().__init__(pool_connections=32, pool_maxsize=32, max_retries=0)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
         self._timeout = (connect_timeout_s, read_timeout_s)
         self._proxy_url = proxy_url
         self._outages = _Outages()
@@ -175,7 +179,7 @@ class UpstreamAdapter(HTTPAdapter):
             )
         outage = (domain, upstream.base_url)
         self._outages.check(outage)
-        waited = upstream.budget.acquire(observation.lane, observation.deadline)
+        permit = upstream.budget.acquire(observation.lane, observation.deadline)
         options["timeout"] = self._timeout
         options["proxies"] = self._proxies(upstream)
         if upstream.base_url is not None:
@@ -186,7 +190,7 @@ class UpstreamAdapter(HTTPAdapter):
         status: int | None = None
         body = b""
         try:
-            with _translated(target.hostname or "", domain):
+            with _translated(target.hostname or "", domain), _told_when_sent(permit):
                 response = super().send(request, **options)  # type: ignore[arg-type]
                 status = response.status_code
                 body = _read_within(response, self._timeout[1])
@@ -198,7 +202,7 @@ class UpstreamAdapter(HTTPAdapter):
         finally:
             elapsed = time.monotonic() - began
             observation.exchanges.append(
-                Exchange(domain, target.path, status, len(body), elapsed, waited, body)
+                Exchange(domain, target.path, status, len(body), elapsed, permit.waited_s, body)
             )
         return response
 
@@ -209,6 +213,45 @@ class UpstreamAdapter(HTTPAdapter):
 
     def close(self) -> None:
         """Do nothing: sessions close their adapters, and this one outlives them all."""
+
+
+_permit: ContextVar[Permit | None] = ContextVar("quantsync_permit", default=None)
+
+
+@contextmanager
+def _told_when_sent(permit: Permit) -> Iterator[None]:
+    """Let the connection that sends the request tell the permit when it did."""
+    token = _permit.set(permit)
+    try:
+        yield
+    finally:
+        _permit.reset(token)
+
+
+class _HttpConnection(HTTPConnection):
+    def request(self, *arguments: Any, **options: Any) -> None:
+        super().request(*arguments, **options)
+        _tell_permit()
+
+
+class _HttpsConnection(HTTPSConnection):
+    def request(self, *arguments: Any, **options: Any) -> None:
+        super().request(*arguments, **options)
+        _tell_permit()
+
+
+def _tell_permit() -> None:
+    permit = _permit.get()
+    if permit is not None:
+        permit.left()
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
 
 
 _Outage = tuple[str, str | None]

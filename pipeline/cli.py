@@ -48,18 +48,12 @@ def main() -> None:
     """Run the command; every deliberate error becomes one sentence and an exit code."""
     try:
         # Without Click's own ending, the code of a typer.Exit comes back as the result.
-        code = app(standalone_mode=False)
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt
-        sys.exit(code if isinstance(code, int) else DONE)
+        code = app(standalone_mode=False) or DONE
     except QuantsyncError as error:
         _complain(error.message, type(error).__name__, error.context)
         sys.exit(WRONG_USAGE if isinstance(error, UsageError) else FAILED)
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write(
-            "interrupted: what was committed stays, the rest goes on at the next start\n"
-        )
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except Exception as error:
         # Click's own usage errors know how to show themselves; anything else is a bug to see whole.
         show = getattr(error, "show", None)
@@ -67,6 +61,11 @@ def main() -> None:
             raise
         show()
         sys.exit(getattr(error, "exit_code", WRONG_USAGE))
+    if code == INTERRUPTED:
+        sys.stderr.write(
+            "interrupted: what was committed stays, the rest goes on at the next start\n"
+        )
+    sys.exit(code)
 
 
 def _complain(message: str, kind: str, context: dict[str, object]) -> None:

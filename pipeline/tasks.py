@@ -3,7 +3,7 @@
 Every task may run twice, late, or after its twin; the ledger decides what counts.
 """
 
-from celery import chord, shared_task
+from celery import Task, chord, shared_task
 from celery.exceptions import Reject
 from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError
@@ -13,6 +13,8 @@ from pipeline import queues
 from pipeline.app import app
 from pipeline.broker import BrokerUnreachableError
 from pipeline.runtime import current_runtime
+from storage.errors import StorageError
+from storage.run_records import RunState
 
 
 @shared_task(name="pipeline.fetch_batch", acks_late=True, max_retries=3, default_retry_delay=5)
@@ -26,12 +28,18 @@ def fetch_batch(run_id: str, batch_no: int) -> dict[str, object]:
     return result
 
 
-@shared_task(name="pipeline.commit_wave", acks_late=True, max_retries=3, default_retry_delay=5)
-def commit_wave(run_id: str, wave: int) -> dict[str, object]:
-    """Body of a chord: commit what the wave's batches staged."""
+@shared_task(bind=True, name="pipeline.commit_wave", acks_late=True, max_retries=3)
+def commit_wave(self: Task, run_id: str, wave: int) -> dict[str, object]:
+    """Body of a chord: commit what the wave's batches staged; at most four attempts in 14 s."""
     from pipeline.committing import commit_wave as commit  # noqa: PLC0415
 
-    return commit(current_runtime(), run_id, wave, publish_wave)
+    try:
+        return commit(current_runtime(), run_id, wave, publish_wave)
+    except StorageError as error:
+        if error.transient and self.request.retries < self.max_retries:
+            raise self.retry(exc=error, countdown=2 ** (self.request.retries + 1)) from error
+        current_runtime().ledger.end_run(run_id, RunState.FAILED, error.message)
+        return {"run_id": run_id, "wave": wave, "failed": error.message}
 
 
 @worker_shutting_down.connect

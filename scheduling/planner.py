@@ -106,7 +106,7 @@ def plan_window(
                 f"{start} to {oldest} cannot be had"
             )
         first = max(first, oldest)
-    window = Window(max(first, calendar.first_session), last)
+    window = Window(first, last)
     if not calendar.sessions_in(window):
         raise InvalidWindowError(f"there is no trading session in {window.start}..{window.end}")
     return WindowPlan(window, tuple(notices))

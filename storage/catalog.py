@@ -1,27 +1,30 @@
 """The catalog: symbols, boards and members, and when a fetched list may replace the one held.
 
 A list is replaced only when it is proven whole. That its rows equal the upstream's own total is
-proven where it is fetched; here it is held against what was known: a list that was cut at a full
-page, or shrunk by more than a tenth, is set aside until a second run sees the same.
+proven where it is fetched; here it is held against what was known (:mod:`storage.list_quarantine`).
+A list of an earlier session than one already taken is refused: history is not rewritten.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, func, select, text, update
 
 from market.boards import BoardKind, InvalidBoardError
+from storage.catalog_rows import (
+    close_intervals,
+    name_boards,
+    open_intervals,
+    open_members,
+    upsert,
+)
 from storage.database import Database
-from storage.tables import board, board_member, board_name, list_quarantine, symbol
+from storage.list_quarantine import doubt_about, set_aside, settle
+from storage.tables import board, board_member, symbol
 
-_PAGE = 100
-_SHRINK_SHARE = 0.1
-_SHRINK_ROWS = 2
+_LOCK = 7_215_003
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class ListChange:
 
     Attributes:
         accepted: False if it was set aside; the list held stays.
-        reason: Why it was set aside.
+        reason: Why it was set aside, or that it is older than the one held.
     """
 
     accepted: bool
@@ -38,6 +41,7 @@ class ListChange:
     added: int = 0
     removed: int = 0
     renamed: int = 0
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,93 +97,143 @@ class Catalog:
             session: The session it shows.
             run_id: Who fetched it.
         """
-        rows = {row["symbol"]: row for row in listing.to_pylist()}
+        codes = listing["symbol"].to_pylist()
         with self._database.writing() as connection:
-            held = _held(connection, symbol, symbol.c.symbol, symbol.c.listed)
-            fault = _fault(connection, "symbols", list(listing["symbol"].to_pylist()), held, run_id)
-            if fault:
-                return _set_aside(connection, "symbols", list(rows), session, run_id, fault)
-            known = _by_code(connection, symbol, symbol.c.symbol)
-            for code, row in rows.items():
-                values = {
+            self._lock(connection)
+            query = select(symbol.c.symbol, symbol.c.name).where(symbol.c.listed)
+            held = {code: name for code, name in connection.execute(query)}  # noqa: C416  (Rows)
+            taken = connection.scalar(select(func.max(symbol.c.last_listed)))
+            refused = self._refused(
+                connection, "symbols", codes, set(held), (session, taken), run_id
+            )
+            if refused:
+                return refused
+            rows = [
+                {
+                    "symbol": row["symbol"],
                     "name": row["name"],
                     "listed": True,
+                    "first_listed": session,
                     "last_listed": session,
                     "suspended_on": session if row["suspended"] else None,
                 }
-                _put(connection, symbol, symbol.c.symbol, code, known.get(code), values, session)
-            for code in held - rows.keys():
-                connection.execute(
-                    update(symbol).where(symbol.c.symbol == code).values(listed=False)
-                )
-            renamed = sum(1 for c, r in rows.items() if c in held and known[c].name != r["name"])
-        return ListChange(
-            accepted=True,
-            added=len(rows.keys() - held),
-            removed=len(held - rows.keys()),
-            renamed=renamed,
-        )
+                for row in listing.to_pylist()
+            ]
+            upsert(connection, symbol, symbol.c.symbol, rows)
+            gone = symbol.c.symbol.in_(sorted(held.keys() - set(codes)))
+            connection.execute(update(symbol).where(gone).values(listed=False))
+        return _change(held, {row["symbol"]: row["name"] for row in rows})
 
     def replace_boards(
         self, kind: BoardKind, boards: pa.Table, session: date, run_id: str
     ) -> ListChange:
         """Take a whole list of boards of a kind as of a session, or set it aside. Idempotent."""
-        name = f"{kind.value}_boards"
-        rows = {row["board"]: row["name"] for row in boards.to_pylist()}
+        codes = boards["board"].to_pylist()
         with self._database.writing() as connection:
-            held = _held(
-                connection, board, board.c.code, board.c.active, board.c.kind == kind.value
+            self._lock(connection)
+            known = {
+                row.code: row
+                for row in connection.execute(
+                    select(
+                        board.c.code,
+                        board.c.name,
+                        board.c.kind,
+                        board.c.active,
+                        board.c.last_listed,
+                    )
+                )
+            }
+            mine = {code: row for code, row in known.items() if row.kind == kind.value}
+            held = {code: row.name for code, row in mine.items() if row.active}
+            taken = max((row.last_listed for row in mine.values() if row.last_listed), default=None)
+            refused = self._refused(
+                connection, f"{kind.value}_boards", codes, set(held), (session, taken), run_id
             )
-            fault = _fault(connection, name, list(boards["board"].to_pylist()), held, run_id)
-            if fault:
-                return _set_aside(connection, name, list(rows), session, run_id, fault)
-            known = _by_code(connection, board, board.c.code)
-            renamed = 0
-            for code, title in rows.items():
-                values = {
+            if refused:
+                return refused
+            names = {row["board"]: row["name"] for row in boards.to_pylist()}
+            rows = [
+                {
+                    "code": code,
                     "kind": kind.value,
-                    "name": title,
+                    "name": name,
                     "active": True,
+                    "first_listed": session,
                     "last_listed": session,
                 }
-                before = known.get(code)
-                number = _put(connection, board, board.c.code, code, before, values, session)
-                if before is None or before.name != title:
-                    renamed += before is not None and before.name is not None
-                    _name_board(connection, number, title, session)
-            for code in held - rows.keys():
-                connection.execute(update(board).where(board.c.code == code).values(active=False))
-        return ListChange(
-            accepted=True,
-            added=len(rows.keys() - held),
-            removed=len(held - rows.keys()),
-            renamed=renamed,
-        )
+                for code, name in names.items()
+            ]
+            upsert(connection, board, board.c.code, rows)
+            said = {c: row.name for c, row in known.items()}
+            name_boards(connection, {c: n for c, n in names.items() if said.get(c) != n}, session)
+            gone = board.c.code.in_(sorted(held.keys() - names.keys()))
+            connection.execute(update(board).where(gone).values(active=False))
+        return _change(held, names)
 
     def replace_members(
         self, code: str, members: pa.Table, session: date, run_id: str
     ) -> ListChange:
         """Take the whole member list of a board as of a session, or set it aside. Idempotent.
 
-        Joins open an interval at the session, leaves close one. A list of an earlier session than
-        the latest one taken is refused: history is not rewritten.
+        Joins open an interval at the session, leaves close one.
         """
-        rows = {row["symbol"]: row["name"] for row in members.to_pylist()}
+        names = {row["symbol"]: row["name"] for row in members.to_pylist()}
         with self._database.writing() as connection:
-            number = _board_id(connection, code)
-            taken = connection.scalar(select(board.c.members_on).where(board.c.id == number))
-            if taken is not None and session < taken:
-                reason = f"it shows {session}, and the members of {taken} are already held"
-                return ListChange(accepted=False, reason=reason)
-            held = _open_members(connection, number)
-            fault = _fault(connection, code, members["symbol"].to_pylist(), set(held), run_id)
-            if fault:
-                return _set_aside(connection, code, list(rows), session, run_id, fault)
-            joins, leaves = rows.keys() - held.keys(), held.keys() - rows.keys()
-            _join(connection, number, {name: rows[name] for name in joins}, session)
-            _leave(connection, number, [held[name] for name in leaves], session)
+            self._lock(connection)
+            found = connection.execute(
+                select(board.c.id, board.c.members_on).where(board.c.code == code)
+            ).one_or_none()
+            number, taken = found or (None, None)
+            held = open_members(connection, number) if number is not None else {}
+            refused = self._refused(
+                connection,
+                code,
+                members["symbol"].to_pylist(),
+                set(held),
+                (session, taken),
+                run_id,
+            )
+            if refused:
+                return refused
+            if number is None:
+                upsert(connection, board, board.c.code, [{"code": code, "active": False}])
+                number = connection.scalar(select(board.c.id).where(board.c.code == code))
+            assert number is not None
+            joined = {name: names[name] for name in names.keys() - held.keys()}
+            open_intervals(connection, number, joined, session)
+            left = [held[name] for name in held.keys() - names.keys()]
+            close_intervals(connection, number, left, session)
             connection.execute(update(board).where(board.c.id == number).values(members_on=session))
-        return ListChange(accepted=True, added=len(joins), removed=len(leaves))
+        return ListChange(
+            accepted=True, added=len(joined), removed=len(left), kept=len(held) - len(left)
+        )
+
+    def _refused(
+        self,
+        connection: Connection,
+        name: str,
+        codes: Sequence[str],
+        held: set[str],
+        sessions: tuple[date, date | None],
+        run_id: str,
+    ) -> ListChange | None:
+        """The refusal of a list that is stale or not proven whole; None if it is to be taken."""
+        session, taken = sessions
+        if taken is not None and session < taken:
+            reason = f"it shows {session}, and the list of {taken} is already held"
+            return ListChange(accepted=False, reason=reason)
+        doubt = doubt_about(connection, name, codes, held, run_id)
+        if doubt:
+            seen_at = self._database.now(connection)
+            set_aside(connection, name, codes, run_id, (session, seen_at), doubt)
+            return ListChange(accepted=False, reason=f"{doubt}; the last good list stays")
+        settle(connection, name, codes)
+        return None
+
+    def _lock(self, connection: Connection) -> None:
+        """One list at a time, as SQLite has it: two would each see half of the other."""
+        if not self._database.is_sqlite:
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
 
     def symbols(self, *, listed_only: bool = True) -> list[SymbolRow]:
         """Symbols, ascending."""
@@ -234,149 +288,12 @@ class Catalog:
         return Members(tuple(Member(*row) for row in rows), known_from)
 
 
-def _fault(
-    connection: Connection, name: str, codes: Sequence[str], held: set[str], run_id: str
-) -> str | None:
-    """Why a list cannot be taken as whole; None if it can."""
-    if not codes:
-        return "it is empty"
-    if len(set(codes)) != len(codes):
-        return "it names a code twice, so another is missing"
-    fewer = len(held) - len(codes)
-    doubt = None
-    if fewer > 0 and len(codes) % _PAGE == 0:
-        doubt = f"it has {len(codes)} rows, a full page, where {len(held)} are held"
-    elif fewer > max(_SHRINK_ROWS, _SHRINK_SHARE * len(held)):
-        doubt = f"it has {len(codes)} rows where {len(held)} are held"
-    if doubt and not _seen_before(connection, name, codes, run_id):
-        return f"{doubt}: it is taken if another run sees the same"
-    return None
-
-
-def _content_hash(codes: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(codes)).encode()).hexdigest()
-
-
-def _seen_before(connection: Connection, name: str, codes: Sequence[str], run_id: str) -> bool:
-    seen = connection.scalar(
-        select(list_quarantine.c.id)
-        .where(list_quarantine.c.list == name, list_quarantine.c.run_id != run_id)
-        .where(list_quarantine.c.content_hash == _content_hash(codes))
-        .limit(1)
+def _change(held: dict[str, str | None], names: dict[str, str]) -> ListChange:
+    kept = held.keys() & names.keys()
+    return ListChange(
+        accepted=True,
+        added=len(names) - len(kept),
+        removed=len(held) - len(kept),
+        renamed=sum(1 for code in kept if held[code] not in (None, names[code])),
+        kept=len(kept),
     )
-    return seen is not None
-
-
-def _set_aside(
-    connection: Connection,
-    name: str,
-    codes: Sequence[str],
-    session: date,
-    run_id: str,
-    reason: str,
-) -> ListChange:
-    content = _content_hash(codes)
-    known = select(list_quarantine.c.id).filter_by(list=name, run_id=run_id, content_hash=content)
-    if connection.scalar(known) is None:
-        connection.execute(
-            insert(list_quarantine).values(
-                list=name,
-                session=session,
-                run_id=run_id,
-                reason=reason,
-                rows=len(codes),
-                content_hash=content,
-                content=json.dumps(sorted(codes)),
-            )
-        )
-    return ListChange(accepted=False, reason=f"{reason}; the last good list stays")
-
-
-def _held(connection: Connection, table: Table, code: Any, flag: Any, *conditions: Any) -> set[str]:
-    return set(connection.scalars(select(code).select_from(table).where(flag, *conditions)))
-
-
-def _by_code(connection: Connection, table: Table, code: Any) -> dict[str, Any]:
-    return {getattr(row, code.name): row for row in connection.execute(select(table))}
-
-
-def _put(
-    connection: Connection,
-    table: Table,
-    column: Any,
-    code: str,
-    before: Any,
-    values: Mapping[str, object],
-    session: date,
-) -> int:
-    """Insert or update one row; its id."""
-    if before is None:
-        row = {column.name: code, "first_listed": session, **values}
-        return int(connection.execute(insert(table).values(row).returning(table.c.id)).scalar_one())
-    changed = {k: v for k, v in values.items() if getattr(before, k) != v}
-    if before.first_listed is None:
-        changed["first_listed"] = session
-    if changed:
-        connection.execute(update(table).where(table.c.id == before.id).values(changed))
-    return int(before.id)
-
-
-def _name_board(connection: Connection, number: int, title: str, session: date) -> None:
-    mine = (board_name.c.board_id == number, board_name.c.valid_from == session)
-    if connection.execute(update(board_name).where(*mine).values(name=title)).rowcount == 0:
-        connection.execute(
-            insert(board_name).values(board_id=number, valid_from=session, name=title)
-        )
-
-
-def _board_id(connection: Connection, code: str) -> int:
-    number = connection.scalar(select(board.c.id).where(board.c.code == code))
-    if number is None:
-        statement = insert(board).values(code=code, active=False).returning(board.c.id)
-        number = connection.execute(statement).scalar_one()
-    return int(number)
-
-
-def _open_members(connection: Connection, number: int) -> dict[str, int]:
-    rows = connection.execute(
-        select(symbol.c.symbol, symbol.c.id)
-        .join(board_member, board_member.c.symbol_id == symbol.c.id)
-        .where(board_member.c.board_id == number, board_member.c.valid_to.is_(None))
-    ).all()
-    return {code: member for code, member in rows}  # noqa: C416  (rows are Row, not tuple)
-
-
-def _join(connection: Connection, number: int, names: Mapping[str, str], session: date) -> None:
-    for code, name in names.items():
-        member = connection.scalar(select(symbol.c.id).where(symbol.c.symbol == code))
-        if member is None:
-            statement = insert(symbol).values(symbol=code, name=name, listed=False)
-            member = connection.execute(statement.returning(symbol.c.id)).scalar_one()
-        # Left and joined again within one session: the interval was never closed to a reader.
-        reopened = connection.execute(
-            update(board_member)
-            .where(board_member.c.board_id == number, board_member.c.symbol_id == member)
-            .where(board_member.c.valid_to == session)
-            .values(valid_to=None)
-        )
-        if reopened.rowcount == 0:
-            connection.execute(
-                insert(board_member).values(
-                    board_id=number, symbol_id=member, valid_from=session, valid_to=None
-                )
-            )
-
-
-def _leave(connection: Connection, number: int, members: Sequence[int], session: date) -> None:
-    for member in members:
-        mine = (
-            board_member.c.board_id == number,
-            board_member.c.symbol_id == member,
-            board_member.c.valid_to.is_(None),
-        )
-        # Joined and left within one session: it was a member on no session.
-        gone = connection.execute(
-            board_member.delete().where(*mine, board_member.c.valid_from == session)
-        )
-        if gone.rowcount == 0:
-            connection.execute(update(board_member).where(*mine).values(valid_to=session))

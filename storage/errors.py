@@ -4,11 +4,18 @@ from market.errors import QuantsyncError
 
 
 class StorageError(QuantsyncError):
-    """A store could not be read or written; nothing already kept was lost."""
+    """A store could not be read or written; nothing already kept was lost.
+
+    ``transient`` says whether trying again may succeed without anybody's hand.
+    """
+
+    transient = False
 
 
 class UnwritableError(StorageError):
     """A folder or file cannot be written (read-only, full, no permission)."""
+
+    transient = True
 
 
 class CorruptFileError(StorageError):
@@ -17,3 +24,5 @@ class CorruptFileError(StorageError):
 
 class DatabaseUnreachableError(StorageError):
     """The database does not answer, or refuses the login."""
+
+    transient = True

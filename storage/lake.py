@@ -22,7 +22,7 @@ from storage.errors import CorruptFileError, UnwritableError
 from storage.files import discard_leftovers, make_folder, replace_file
 from storage.merging import merge_bars
 
-_ROW_GROUP = 64 * 1024  # small enough that one symbol's bars need not wait for the others'
+_ROW_GROUP = 64 * 1024  # small enough that one symbol's bars need not wait for the others
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -18,6 +18,7 @@ from storage.ledger_statements import (
     add_notices,
     cover,
     end_run_if_done,
+    give_up_staged,
     held_batch,
     held_wave,
     insert_waves,
@@ -385,14 +386,19 @@ class Ledger:
     # -- runs ------------------------------------------------------------------------------------
 
     def end_run(self, run_id: str, state: RunState, reason: str) -> None:
-        """End a run that cannot go on, saying why; one that has ended stays as it is."""
+        """End a run that cannot go on, saying why; one that has ended stays as it is.
+
+        What was fetched but not committed becomes ``not_stored``: fetched is not held.
+        """
         with self._database.writing() as connection:
             now = self._database.now(connection)
-            connection.execute(
+            ended = connection.execute(
                 update(sync_run)
                 .where(sync_run.c.run_id == run_id, sync_run.c.state == RunState.RUNNING.value)
                 .values(state=state.value, reason=reason, finished_at=now)
             )
+            if ended.rowcount:
+                give_up_staged(connection, run_id, reason)
 
     def status(self, run_id: str) -> RunStatus:
         """A run at a glance.

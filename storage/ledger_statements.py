@@ -195,6 +195,19 @@ def add_notices(connection: Connection, run_id: str, notices: Sequence[str]) -> 
     )
 
 
+def give_up_staged(connection: Connection, run_id: str, reason: str) -> None:
+    """Turn the good outcomes of batches that were staged and will not be committed."""
+    staged = select(sync_batch.c.batch_no).where(
+        sync_batch.c.run_id == run_id, sync_batch.c.state == BatchState.STAGED.value
+    )
+    connection.execute(
+        update(sync_outcome)
+        .where(sync_outcome.c.run_id == run_id, sync_outcome.c.batch_no.in_(staged))
+        .where(sync_outcome.c.outcome.in_(SUCCESSES))
+        .values(outcome="not_stored", reason=reason, covered_from=None, covered_to=None)
+    )
+
+
 def end_run_if_done(connection: Connection, run_id: str, now: float) -> None:
     """End the run when all its waves are committed, by what its outcomes say."""
     open_waves = connection.scalar(

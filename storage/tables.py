@@ -77,6 +77,8 @@ list_quarantine = Table(
     Column("rows", Integer, nullable=False),
     Column("content_hash", String(64), nullable=False),
     Column("content", Text, nullable=False, comment="JSON: the names it held"),
+    Column("status", String(16), nullable=False, comment="open, accepted or superseded"),
+    Column("seen_at", Double, nullable=False, comment="epoch seconds, UTC"),
     Index("ix_list_quarantine_list", "list"),
 )
 """Lists that were not taken because they are not proven whole."""

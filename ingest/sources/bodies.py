@@ -111,8 +111,18 @@ def diagnose(question: Question, exchanges: list[Exchange], error: Exception) ->
     Raises:
         SourceError: What the body shows; schema drift if it shows nothing wrong.
     """
-    for exchange in exchanges:
-        data = data_of(question, exchange)
+    for page, exchange in enumerate(exchanges, 1):
+        try:
+            data = data_of(question, exchange)
+        except UnknownSymbolError as unknown:
+            if page == 1:
+                raise
+            # AKShare counts pages by the rows of the first: a short one sends it past the end.
+            raise TruncatedListError(
+                f"{question.what} ended before page {page}: an earlier page was short, the list "
+                "was not taken",
+                question.context,
+            ) from unknown
         if not (data.get("klines") or data.get("trends") or data.get("diff")):
             return history_of_empty(question, exchange)
     raise _drift(question, error) from error

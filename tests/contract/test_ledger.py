@@ -1,4 +1,4 @@
-"""The ledger: claims are exclusive, the lost are refused, and runs end by what their outcomes say."""
+"""The ledger: claims are exclusive, the lost are refused, runs end by what outcomes say."""
 
 import threading
 import time
@@ -246,6 +246,19 @@ def test_rejected_bars_are_kept_once(ledger: Ledger, database: Database) -> None
     assert [(r["subject"], r["row"], r["reasons"]) for r in rows] == [
         ("600519.SH", '{"low": 9.0}', "ohlc_order")
     ]
+
+
+def test_a_run_that_cannot_be_committed_holds_nothing(ledger: Ledger) -> None:
+    """Fetched is not stored: good outcomes of staged batches turn, with the reason."""
+    run_id = open_run(ledger, (batch("a"),))
+    stage(ledger, claimed(ledger, run_id), ok("a"))
+
+    ledger.end_run(run_id, RunState.FAILED, "the disk is full")
+    ledger.end_run(run_id, RunState.PARTIAL, "too late")
+
+    status = ledger.status(run_id)
+    assert (status.state, status.reason) == (RunState.FAILED, "the disk is full")
+    assert status.outcomes == {"not_stored": 1}
 
 
 def test_the_leases_of_the_dead_are_given_back(ledger: Ledger) -> None:

@@ -61,7 +61,7 @@ def test_five_symbols_arrive_whole_in_both_stores_and_once(
     installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:
     """Exactly the market's bars, to the last digit, in shares; a second run finds nothing to do."""
-    words = ("sync", "stocks", "--period", "daily", "--symbols", ",".join(FIVE))
+    words: tuple[str, ...] = ("sync", "stocks", "--period", "daily", "--symbols", ",".join(FIVE))
     words += ("--from", START.isoformat(), "--upstream", simulator.url, "--json")
 
     first = installation.run(*words)
@@ -104,7 +104,7 @@ def test_a_half_formed_bar_is_provisional_and_then_replaced(
     installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:
     """At 10:32 the day's bar is provisional; after the close the final one takes its place."""
-    words = ("sync", "stocks", "--symbols", "600519", "--from", "2025-12-29")
+    words: tuple[str, ...] = ("sync", "stocks", "--symbols", "600519", "--from", "2025-12-29")
     words += ("--upstream", simulator.url, "--json")
     lake = Lake(installation.home / "lake")
 
@@ -201,7 +201,7 @@ def test_wrong_units_go_to_quarantine_and_not_into_the_stores(
 def test_interrupted_it_leaves_no_process_and_goes_on_at_the_next_start(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:
-    """Ctrl-C in the middle: children end, what was committed stays, the next start resumes the run."""
+    """Ctrl-C in the middle: children end, what is committed stays, the next start resumes."""
     installation.environment["BUDGET_SIMULATOR"] = "10/1s"
     running = installation.start(
         "sync", "stocks", "--from", "2025-01-02", "--upstream", simulator.url, "--json"

@@ -113,7 +113,20 @@ def test_a_refused_caller_leaves_the_queue(redis_server: RedisServer) -> None:
         with pytest.raises(BudgetUnavailableError):
             budget.acquire(Lane.LIVE, time.monotonic() + 0.1)
 
-        assert budget.acquire(Lane.LIVE, time.monotonic() + 3) < 2
+        assert budget.acquire(Lane.LIVE, time.monotonic() + 3).waited_s < 2
+
+
+def test_a_request_that_leaves_late_counts_from_when_it_left(redis_server: RedisServer) -> None:
+    """A thread that wakes late does not bring its request closer to the next one."""
+    with redis_server.client() as client:
+        budget = RedisBudget(client, domain="t", egress="e", windows=(RateWindow(1, 1.0),))
+        permit = budget.acquire(Lane.LIVE, time.monotonic() + 5)
+        time.sleep(0.6)
+        permit.left()
+        left = time.monotonic()
+        budget.acquire(Lane.LIVE, time.monotonic() + 5)
+
+    assert time.monotonic() - left >= 1.0
 
 
 def test_two_egress_addresses_have_budgets_of_their_own(redis_server: RedisServer) -> None:
@@ -121,7 +134,7 @@ def test_two_egress_addresses_have_budgets_of_their_own(redis_server: RedisServe
     with redis_server.client() as client:
         for egress in ("a", "b"):
             budget = RedisBudget(client, domain="t", egress=egress, windows=(RateWindow(1, 60),))
-            assert budget.acquire(Lane.BULK, time.monotonic() + 0.5) < 0.5
+            assert budget.acquire(Lane.BULK, time.monotonic() + 0.5).waited_s < 0.5
             assert budget.used() == {"1/60s": 1}
 
 

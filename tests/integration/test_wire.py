@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from ingest import wire
-from ingest.pacing import Lane, UnlimitedBudget
+from ingest.pacing import Lane, Permit, UnlimitedBudget
 from ingest.source import (
     KnownUnreachableError,
     Outcome,
@@ -30,12 +30,13 @@ class CountingBudget:
     """A budget that notes who asked."""
 
     lanes: list[Lane] = field(default_factory=list)
+    sent: list[float] = field(default_factory=list)
 
-    def acquire(self, lane: Lane, deadline: float) -> float:
+    def acquire(self, lane: Lane, deadline: float) -> Permit:
         """Grant and note."""
         assert deadline > time.monotonic()
         self.lanes.append(lane)
-        return 0.0
+        return Permit(0.0, lambda: self.sent.append(time.monotonic()))
 
 
 @pytest.fixture
@@ -62,6 +63,7 @@ def test_every_request_is_charged_recorded_and_sent_to_the_base_url(misbehaving:
     seen = fetch(server.url, budget)
 
     assert budget.lanes == [Lane.LIVE]
+    assert len(budget.sent) == 1, "the budget learns when the request really left"
     assert seen.requests == 1
     assert (seen.exchanges[0].status, seen.exchanges[0].received_bytes) == (200, 8)
     assert seen.exchanges[0].body == b'{"rc":0}'

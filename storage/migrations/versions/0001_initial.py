@@ -77,16 +77,7 @@ def upgrade() -> None:
         sa.Column("period", sa.String(length=8), nullable=False),
         sa.Column("subject_id", sa.Integer(), nullable=False),
         sa.Column("end_at", sa.BigInteger(), nullable=False),
-        sa.Column("open", sa.Double(), nullable=True),
-        sa.Column("high", sa.Double(), nullable=False),
-        sa.Column("low", sa.Double(), nullable=False),
-        sa.Column("close", sa.Double(), nullable=False),
-        sa.Column("volume", sa.BigInteger(), nullable=False, comment="shares"),
-        sa.Column("amount", sa.Double(), nullable=False, comment="CNY"),
-        sa.Column("turnover_rate", sa.Double(), nullable=True, comment="percent"),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("source", sa.String(length=32), nullable=False),
-        sa.Column("fetched_at", sa.BigInteger(), nullable=False, comment="epoch microseconds, UTC"),
+        *_values(),
         sa.Column(
             "revised_at", sa.BigInteger(), nullable=False, comment="when its successor was fetched"
         ),
@@ -114,6 +105,10 @@ def upgrade() -> None:
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("content_hash", sa.String(length=64), nullable=False),
         sa.Column("content", sa.Text(), nullable=False, comment="JSON: the names it held"),
+        sa.Column(
+            "status", sa.String(length=16), nullable=False, comment="open, accepted or superseded"
+        ),
+        sa.Column("seen_at", sa.Double(), nullable=False, comment="epoch seconds, UTC"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_list_quarantine")),
     )
     with op.batch_alter_table("list_quarantine", schema=None) as batch_op:
@@ -178,30 +173,6 @@ def upgrade() -> None:
         batch_op.create_index("ix_sync_run_created_at", ["created_at"], unique=False)
 
     op.create_table(
-        "board_kline_daily",
-        sa.Column("board_id", sa.Integer(), nullable=False),
-        sa.Column("end_at", sa.BigInteger(), nullable=False, comment="epoch seconds, UTC"),
-        sa.Column("session", sa.Date(), nullable=False),
-        sa.Column("open", sa.Double(), nullable=True),
-        sa.Column("high", sa.Double(), nullable=False),
-        sa.Column("low", sa.Double(), nullable=False),
-        sa.Column("close", sa.Double(), nullable=False),
-        sa.Column("volume", sa.BigInteger(), nullable=False, comment="shares"),
-        sa.Column("amount", sa.Double(), nullable=False, comment="CNY"),
-        sa.Column("turnover_rate", sa.Double(), nullable=True, comment="percent"),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("source", sa.String(length=32), nullable=False),
-        sa.Column("fetched_at", sa.BigInteger(), nullable=False, comment="epoch microseconds, UTC"),
-        sa.ForeignKeyConstraint(
-            ["board_id"], ["board.id"], name=op.f("fk_board_kline_daily_board_id_board")
-        ),
-        sa.PrimaryKeyConstraint("board_id", "end_at", name=op.f("pk_board_kline_daily")),
-        sqlite_with_rowid=False,
-    )
-    with op.batch_alter_table("board_kline_daily", schema=None) as batch_op:
-        batch_op.create_index("ix_board_kline_daily_session", ["session"], unique=False)
-
-    op.create_table(
         "board_member",
         sa.Column("board_id", sa.Integer(), nullable=False),
         sa.Column("symbol_id", sa.Integer(), nullable=False),
@@ -235,78 +206,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("board_id", "valid_from", name=op.f("pk_board_name")),
     )
-    op.create_table(
-        "kline_1m",
-        sa.Column("symbol_id", sa.Integer(), nullable=False),
-        sa.Column("end_at", sa.BigInteger(), nullable=False, comment="epoch seconds, UTC"),
-        sa.Column("session", sa.Date(), nullable=False),
-        sa.Column("open", sa.Double(), nullable=True),
-        sa.Column("high", sa.Double(), nullable=False),
-        sa.Column("low", sa.Double(), nullable=False),
-        sa.Column("close", sa.Double(), nullable=False),
-        sa.Column("volume", sa.BigInteger(), nullable=False, comment="shares"),
-        sa.Column("amount", sa.Double(), nullable=False, comment="CNY"),
-        sa.Column("turnover_rate", sa.Double(), nullable=True, comment="percent"),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("source", sa.String(length=32), nullable=False),
-        sa.Column("fetched_at", sa.BigInteger(), nullable=False, comment="epoch microseconds, UTC"),
-        sa.ForeignKeyConstraint(
-            ["symbol_id"], ["symbol.id"], name=op.f("fk_kline_1m_symbol_id_symbol")
-        ),
-        sa.PrimaryKeyConstraint("symbol_id", "end_at", name=op.f("pk_kline_1m")),
-        sqlite_with_rowid=False,
-    )
-    with op.batch_alter_table("kline_1m", schema=None) as batch_op:
-        batch_op.create_index("ix_kline_1m_session", ["session"], unique=False)
-
-    op.create_table(
-        "kline_5m",
-        sa.Column("symbol_id", sa.Integer(), nullable=False),
-        sa.Column("end_at", sa.BigInteger(), nullable=False, comment="epoch seconds, UTC"),
-        sa.Column("session", sa.Date(), nullable=False),
-        sa.Column("open", sa.Double(), nullable=True),
-        sa.Column("high", sa.Double(), nullable=False),
-        sa.Column("low", sa.Double(), nullable=False),
-        sa.Column("close", sa.Double(), nullable=False),
-        sa.Column("volume", sa.BigInteger(), nullable=False, comment="shares"),
-        sa.Column("amount", sa.Double(), nullable=False, comment="CNY"),
-        sa.Column("turnover_rate", sa.Double(), nullable=True, comment="percent"),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("source", sa.String(length=32), nullable=False),
-        sa.Column("fetched_at", sa.BigInteger(), nullable=False, comment="epoch microseconds, UTC"),
-        sa.ForeignKeyConstraint(
-            ["symbol_id"], ["symbol.id"], name=op.f("fk_kline_5m_symbol_id_symbol")
-        ),
-        sa.PrimaryKeyConstraint("symbol_id", "end_at", name=op.f("pk_kline_5m")),
-        sqlite_with_rowid=False,
-    )
-    with op.batch_alter_table("kline_5m", schema=None) as batch_op:
-        batch_op.create_index("ix_kline_5m_session", ["session"], unique=False)
-
-    op.create_table(
-        "kline_daily",
-        sa.Column("symbol_id", sa.Integer(), nullable=False),
-        sa.Column("end_at", sa.BigInteger(), nullable=False, comment="epoch seconds, UTC"),
-        sa.Column("session", sa.Date(), nullable=False),
-        sa.Column("open", sa.Double(), nullable=True),
-        sa.Column("high", sa.Double(), nullable=False),
-        sa.Column("low", sa.Double(), nullable=False),
-        sa.Column("close", sa.Double(), nullable=False),
-        sa.Column("volume", sa.BigInteger(), nullable=False, comment="shares"),
-        sa.Column("amount", sa.Double(), nullable=False, comment="CNY"),
-        sa.Column("turnover_rate", sa.Double(), nullable=True, comment="percent"),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("source", sa.String(length=32), nullable=False),
-        sa.Column("fetched_at", sa.BigInteger(), nullable=False, comment="epoch microseconds, UTC"),
-        sa.ForeignKeyConstraint(
-            ["symbol_id"], ["symbol.id"], name=op.f("fk_kline_daily_symbol_id_symbol")
-        ),
-        sa.PrimaryKeyConstraint("symbol_id", "end_at", name=op.f("pk_kline_daily")),
-        sqlite_with_rowid=False,
-    )
-    with op.batch_alter_table("kline_daily", schema=None) as batch_op:
-        batch_op.create_index("ix_kline_daily_session", ["session"], unique=False)
-
     op.create_table(
         "sync_batch",
         sa.Column("run_id", sa.String(length=32), nullable=False),
@@ -384,6 +283,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "wave", name=op.f("pk_sync_wave")),
     )
     for owner, code, table in _KLINES:
+        _create_kline_table(owner, table)
         op.execute(_view(owner, code, table, op.get_bind().dialect.name))
 
 
@@ -393,6 +293,37 @@ _KLINES = (
     ("symbol", "symbol", "kline_daily"),
     ("board", "code", "board_kline_daily"),
 )
+
+
+def _values() -> list[sa.Column]:
+    return [
+        sa.Column("open", sa.Double(), nullable=True),
+        sa.Column("high", sa.Double(), nullable=False),
+        sa.Column("low", sa.Double(), nullable=False),
+        sa.Column("close", sa.Double(), nullable=False),
+        sa.Column("volume", sa.BigInteger(), nullable=False, comment="shares"),
+        sa.Column("amount", sa.Double(), nullable=False, comment="CNY"),
+        sa.Column("turnover_rate", sa.Double(), nullable=True, comment="percent"),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("source", sa.String(length=32), nullable=False),
+        sa.Column("fetched_at", sa.BigInteger(), nullable=False, comment="epoch microseconds, UTC"),
+    ]
+
+
+def _create_kline_table(owner: str, table: str) -> None:
+    op.create_table(
+        table,
+        sa.Column(f"{owner}_id", sa.Integer(), nullable=False),
+        sa.Column("end_at", sa.BigInteger(), nullable=False, comment="epoch seconds, UTC"),
+        sa.Column("session", sa.Date(), nullable=False),
+        *_values(),
+        sa.ForeignKeyConstraint(
+            [f"{owner}_id"], [f"{owner}.id"], name=op.f(f"fk_{table}_{owner}_id_{owner}")
+        ),
+        sa.PrimaryKeyConstraint(f"{owner}_id", "end_at", name=op.f(f"pk_{table}")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(f"ix_{table}_session", table, ["session"], unique=False)
 
 
 def _view(owner: str, code: str, table: str, dialect: str) -> str:
@@ -412,33 +343,19 @@ def _view(owner: str, code: str, table: str, dialect: str) -> str:
 def downgrade() -> None:
     for _, _, table in _KLINES:
         op.execute(f"DROP VIEW v_{table}")
+        op.drop_index(f"ix_{table}_session", table)
+        op.drop_table(table)
     op.drop_table("sync_wave")
     op.drop_table("sync_outcome")
     with op.batch_alter_table("sync_batch", schema=None) as batch_op:
         batch_op.drop_index("ix_sync_batch_state")
 
     op.drop_table("sync_batch")
-    with op.batch_alter_table("kline_daily", schema=None) as batch_op:
-        batch_op.drop_index("ix_kline_daily_session")
-
-    op.drop_table("kline_daily")
-    with op.batch_alter_table("kline_5m", schema=None) as batch_op:
-        batch_op.drop_index("ix_kline_5m_session")
-
-    op.drop_table("kline_5m")
-    with op.batch_alter_table("kline_1m", schema=None) as batch_op:
-        batch_op.drop_index("ix_kline_1m_session")
-
-    op.drop_table("kline_1m")
     op.drop_table("board_name")
     with op.batch_alter_table("board_member", schema=None) as batch_op:
         batch_op.drop_index("ix_board_member_symbol_id")
 
     op.drop_table("board_member")
-    with op.batch_alter_table("board_kline_daily", schema=None) as batch_op:
-        batch_op.drop_index("ix_board_kline_daily_session")
-
-    op.drop_table("board_kline_daily")
     with op.batch_alter_table("sync_run", schema=None) as batch_op:
         batch_op.drop_index("ix_sync_run_created_at")
 

@@ -1,0 +1,136 @@
+"""The same run on a cluster: a configured broker, PostgreSQL, several workers, one budget."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.pacing import RateWindow
+from ingest.simulator.seeded.market import SeededMarket
+from ingest.simulator.server import SimulatorServer
+from tests.fixtures.cli import Installation, stop, wait_for, worker
+from tests.fixtures.redis_server import RedisServer
+
+if TYPE_CHECKING:
+    import subprocess
+
+MIB = 1024
+
+
+def busiest(instants: list[float], seconds: float) -> int:
+    """The most requests that any window of this length holds."""
+    first, most = 0, 0
+    for last, instant in enumerate(instants):
+        while instants[first] <= instant - seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def peak_memory_kib(process: "subprocess.Popen[bytes]") -> int:
+    """The most memory a process ever held."""
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1])
+
+
+def test_a_thousand_symbols_on_four_workers_keep_the_budget_and_little_memory(
+    installation: Installation,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """In every window of the upstream's own log; peak memory of any process under 600 MB."""
+    windows = (RateWindow(60, 1.0), RateWindow(550, 10.0))
+    installation.environment = {
+        "CELERY_BROKER_URL": redis_server.url(1),
+        "CELERY_RESULT_BACKEND": redis_server.url(2),
+        "BUDGET_SIMULATOR": ",".join(str(window) for window in windows),
+    }
+    workers = [
+        worker(installation.variables, tmp_path / f"worker{n}.log", name=f"quant{n}")
+        for n in range(4)
+    ]
+    try:
+        with SimulatorServer(SeededMarket(seed=5, symbols=1010)) as server:
+            began = time.monotonic()
+            words = ("sync", "stocks", "--from", "2025-01-02", "--upstream", server.url, "--json")
+            command = installation.start(*words)
+            client_peak = 0
+            while command.poll() is None:
+                client_peak = max(client_peak, peak_memory_kib(command))  # type: ignore[arg-type]
+                time.sleep(0.2)
+            out, err = command.communicate()
+            elapsed = time.monotonic() - began
+            requests = [entry.at for entry in server.log.since(0)]
+        peaks = [peak_memory_kib(process) for process in workers]
+    finally:
+        stop(*workers)
+
+    summary = json.loads(out)
+    assert command.returncode == 0, err
+    assert summary["waves"] >= 3
+    assert summary["symbols"] >= 960
+    assert summary["bars_written"] > 200_000
+    assert len(requests) == summary["requests"]
+    for window in windows:
+        assert busiest(sorted(requests), window.seconds) <= window.count
+    assert max([*peaks, client_peak]) < 600 * MIB
+    assert installation.run("verify").code == 0
+    record_property("measured", f"{len(requests)} in {elapsed:.1f} s, {max(peaks) // MIB} MiB")
+
+
+@pytest.mark.services
+def test_the_same_run_with_rabbitmq_and_postgresql(
+    installation: Installation,
+    redis_server: RedisServer,
+    rabbitmq: str,
+    postgresql_url: str,
+    simulator: SimulatorServer,
+    tmp_path: Path,
+) -> None:
+    """Chords over AMQP, bars in PostgreSQL, results and budget in Redis; and nothing twice."""
+    installation.environment |= {
+        "CELERY_BROKER_URL": rabbitmq,
+        "CELERY_RESULT_BACKEND": redis_server.url(2),
+        "DATABASE_URL": postgresql_url,
+    }
+    quant = worker(installation.variables, tmp_path / "worker.log")
+    words = ("--from", "2025-10-09", "--upstream", simulator.url, "--json")
+    try:
+        said = installation.run("sync", "all", *words)
+        again = installation.run("sync", "stocks", *words)
+        enqueued = installation.run("sync", "industries", *words, "--no-wait").json["run_ids"][0]
+        wait_for(
+            "the enqueued run",
+            lambda: installation.run("runs", enqueued, "--json").json["state"] == "committed",
+        )
+    finally:
+        stop(quant)
+
+    assert said.code == 0, said.stderr + (tmp_path / "worker.log").read_text()
+    assert [run["state"] for run in said.json["runs"]] == ["committed"] * 3
+    assert all(run["bars_written"] > 1000 for run in said.json["runs"])
+    assert (again.json["state"], again.json["bars_written"]) == ("committed", 0)
+    verified = installation.run("verify", "--json").json
+    assert verified["equal"]
+    assert verified["bars"] == sum(run["bars_written"] for run in said.json["runs"])
+
+
+def test_without_a_worker_the_command_says_so(
+    installation: Installation, redis_server: RedisServer, simulator: SimulatorServer
+) -> None:
+    """A run that nobody takes is not a silent wait."""
+    installation.environment |= {
+        "CELERY_BROKER_URL": redis_server.url(1),
+        "CELERY_RESULT_BACKEND": redis_server.url(2),
+    }
+    waiting = installation.start("sync", "stocks", "--upstream", simulator.url)
+    time.sleep(14)
+    stop(waiting)
+    _, err = waiting.communicate()
+
+    assert "no worker has taken a batch yet" in err

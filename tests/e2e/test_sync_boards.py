@@ -1,0 +1,117 @@
+"""Concepts and industries end to end: lists, members, klines, and pages that lie."""
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from market.bars import Dataset
+from market.clock import EXCHANGE_TZ
+from market.periods import Period
+from storage.lake import Lake
+from tests.fixtures.cli import Installation
+
+if TYPE_CHECKING:
+    from ingest.simulator.seeded.market import SeededMarket
+    from ingest.simulator.server import SimulatorServer
+
+TODAY = date(2025, 12, 31)
+
+
+def members_of(installation: Installation, board: str, on: str) -> set[str]:
+    """Codes of a board's members on a day, by the command."""
+    said = installation.run("boards", "--members", board, "--on", on, "--json")
+    assert said.code == 0, said.stderr
+    return {row["symbol"][:6] for row in said.json["members"]}
+
+
+def test_lists_members_and_klines_are_the_markets(
+    installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
+) -> None:
+    """Every board, every member, every bar; and members of a past day from intervals."""
+    words = ("--from", "2025-11-03", "--upstream", simulator.url, "--json")
+    simulator.clock.set(datetime(2025, 3, 3, 16, 0, tzinfo=EXCHANGE_TZ))
+    early = installation.run("sync", "industries", "--from", "2025-03-03", *words[2:])
+    assert early.code == 0, early.stderr
+    simulator.clock.set(datetime(2025, 12, 31, 16, 0, tzinfo=EXCHANGE_TZ))
+
+    for kind in ("concepts", "industries"):
+        said = installation.run("sync", kind, *words)
+        assert (said.code, set(said.json["outcomes"])) == (0, {"ok"}), said.stderr
+
+    boards = installation.run("boards", "--json").json
+    assert {b["kind"] for b in boards} == {"concept", "industry"}
+    for board in ("BK0477", "BK0818"):
+        assert members_of(installation, board, "2025-12-31") == set(
+            seeded_market.members(board, TODAY)
+        )
+    assert members_of(installation, "BK0477", "2025-03-05") == set(
+        seeded_market.members("BK0477", date(2025, 3, 3))
+    )
+    before = installation.run("boards", "--members", "BK0477", "--on", "2025-02-28")
+    assert (before.code, "known since 2025-03-03" in before.stderr) == (1, True)
+
+    bars = Lake(installation.home / "lake").read(Dataset.BOARD_KLINE, Period.DAILY)
+    assert {row["board"] for row in bars.select(["board"]).to_pylist()} == {
+        b["board"] for b in boards
+    }
+    assert installation.run("verify").code == 0
+    assert "end_at" in installation.run("klines", "BK0477", "--format", "csv").stdout
+
+
+@pytest.mark.parametrize("fault", ["short_page", "empty_page", "short_list", "truncated_body"])
+def test_a_page_that_lies_never_shrinks_a_board(
+    installation: Installation,
+    simulator: "SimulatorServer",
+    seeded_market: "SeededMarket",
+    fault: str,
+) -> None:
+    """Truncated, empty, or cut with a total that agrees: the members held stay."""
+    words = ("sync", "concepts", "--from", "2025-12-30", "--upstream", simulator.url, "--json")
+    simulator.clock.set(datetime(2025, 12, 30, 16, 0, tzinfo=EXCHANGE_TZ))
+    assert installation.run(*words).code == 0
+    boards = [b["board"] for b in installation.run("boards", "--kind", "concept", "--json").json]
+    big = max(boards, key=lambda code: len(seeded_market.members(code, TODAY)))
+    held = members_of(installation, big, "2025-12-30")
+    assert len(held) > 100
+
+    simulator.clock.set(datetime(2025, 12, 31, 16, 0, tzinfo=EXCHANGE_TZ))
+    words_of_fault = {"name": fault, "fs": f"b:{big}"}
+    simulator.faults.add(
+        {**words_of_fault, "rows": 100} if fault == "short_list" else words_of_fault
+    )
+    lied_to = installation.run(*words)
+
+    assert lied_to.code == 1
+    failures = {row["subject"]: row for row in lied_to.json["failures"]}
+    assert set(failures) == {big}
+    assert failures[big]["outcome"] in ("truncated", "not_stored", "malformed")
+    assert members_of(installation, big, "2025-12-31") == held
+
+    simulator.faults.clear()
+    healed = installation.run(*words)
+    assert healed.code == 0, healed.stdout
+    assert members_of(installation, big, "2025-12-31") == set(seeded_market.members(big, TODAY))
+    assert members_of(installation, big, "2025-12-30") == held
+
+
+@pytest.mark.parametrize("fault", ["short_page", "empty_page", "short_list", "data_null"])
+def test_a_symbol_list_that_lies_unlists_nothing(
+    installation: Installation, simulator: "SimulatorServer", fault: str
+) -> None:
+    """The run fails with the reason, and the symbols held are those of the last whole list."""
+    words = ("sync", "stocks", "--from", "2025-12-31", "--upstream", simulator.url, "--json")
+    assert installation.run(*words).code in (0, 1)
+    before = installation.run("status", "--json").json["held"]
+    words_of_fault: dict[str, object] = {"name": fault, "path": "clist"}
+    simulator.faults.add(
+        {**words_of_fault, "rows": 100} if fault == "short_list" else words_of_fault
+    )
+
+    said = installation.run(*words)
+
+    assert said.code == 1
+    (failure,) = said.json["failures"]
+    assert (failure["work"], failure["subject"]) == ("symbol_list", "symbols")
+    assert failure["reason"]
+    assert installation.run("status", "--json").json["held"] == before
