@@ -23,7 +23,7 @@ pytest_plugins = [
 # the machine must not stand in Shanghai, or a forgotten time zone would go unseen.
 _KEPT = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "REQUIRE_SERVICES", "TERM", "TMPDIR", "USER"}
 for _name in set(os.environ) - _KEPT:
-    if not _name.startswith("PYTEST_"):
+    if not _name.startswith(("PYTEST_", "TEST_")):
         del os.environ[_name]
 os.environ["TZ"] = "America/New_York"
 time.tzset()
