@@ -176,7 +176,7 @@ def _print_members(runtime: Runtime, board: str, on: date | None, *, as_json: bo
 
 
 def _status(as_json: Json = False) -> None:
-    """What is held and how fresh it is, what runs, and how much of the budget is used."""
+    """What is held, how far it is complete, and the newest runs."""
     runtime = Runtime(read_settings())
     held = _held(runtime)
     running = runtime.ledger.runs(10, state=RunState.RUNNING)

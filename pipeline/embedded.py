@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -44,12 +45,13 @@ class EmbeddedError(QuantsyncError):
 
 @dataclass(slots=True)
 class _Child:
-    """A supervised process."""
+    """A supervised process; ``orphaned`` is the signal it gets when this process dies."""
 
     name: str
     command: list[str]
     environment: dict[str, str]
     log_file: Path
+    orphaned: signal.Signals = signal.SIGTERM
     process: subprocess.Popen[bytes] | None = None
     restarts: int = 0
     restart_at: float = 0.0
@@ -64,7 +66,7 @@ class _Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509
+                preexec_fn=partial(_die_with_parent, self.orphaned),  # noqa: PLW1509
             )
 
     def ask_to_stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
@@ -81,8 +83,8 @@ class _Child:
         return True
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _die_with_parent(sign: signal.Signals) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, sign)
 
 
 @dataclass(slots=True)
@@ -219,18 +221,39 @@ class EmbeddedStack:
             "--without-gossip", "--without-mingle", "-O", "fair", "--loglevel", "INFO",
         ]  # fmt: skip
         log_file = self.settings.home / "logs" / f"worker-{name}.log"
-        return _Child(f"worker-{name}", command, dict(environment), log_file)
+        # Orphaned together with Redis, a worker would wait for Redis to shut down cleanly. Killing
+        # it loses nothing: its leases are void at the next start.
+        return _Child(
+            f"worker-{name}", command, dict(environment), log_file, orphaned=signal.SIGKILL
+        )
 
-    def supervise(self) -> None:
+    def supervise(self) -> bool:
         """Restart children that exited unasked, with back-off. Call it about once a second.
+
+        Where another process owned the stack and has ended, this one starts it anew.
+
+        Returns:
+            True if the stack was taken over: unfinished runs must be handed out again.
 
         Raises:
             EmbeddedError: A child exits again and again.
         """
         if not self.owned:
-            return
+            return self._take_over()
         for child in [*([self._redis] if self._redis else []), *self._children]:
             self._revive(child)
+        return False
+
+    def _take_over(self) -> bool:
+        assert self._lock is not None
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        log.info("the owner of the stack of %s has ended; taking over", self.settings.home)
+        self.owned = True
+        self._start()
+        return True
 
     def _revive(self, child: _Child) -> None:
         if child.process is None or child.process.poll() is None:

@@ -69,7 +69,12 @@ def running_stack(settings: Settings, upstream: str) -> Iterator[Stack]:
 
         runtime = current_runtime()
         resumed = resume_runs(runtime, publish_wave) if embedded.owned else []
-        yield Stack(runtime, upstream, embedded.supervise, tuple(resumed))
+
+        def supervise() -> None:
+            if embedded.supervise():
+                resume_runs(runtime, publish_wave)
+
+        yield Stack(runtime, upstream, supervise, tuple(resumed))
 
 
 @contextmanager

@@ -223,6 +223,42 @@ def test_interrupted_it_leaves_no_process_and_goes_on_at_the_next_start(
     assert installation.run("verify").code == 0
 
 
+def test_two_commands_in_one_home_share_the_stack_and_the_second_outlives_the_first(
+    installation: Installation, simulator: "SimulatorServer"
+) -> None:
+    """The second attaches to the first one's workers, and takes over when the first has ended."""
+    installation.environment["BUDGET_SIMULATOR"] = "20/1s"
+    first = installation.start(
+        "sync", "stocks", "--symbols", "600519", "--upstream", simulator.url, "--json"
+    )
+    wait_for("the first one's stack", (installation.home / "redis" / "redis.sock").exists)
+    second = installation.start(
+        "sync", "stocks", "--from", "2025-06-02", "--upstream", simulator.url, "--json"
+    )
+    outputs = [process.communicate(timeout=100) for process in (first, second)]
+
+    assert [first.returncode, second.returncode] == [0, 0], outputs
+    assert json.loads(outputs[1][0])["bars_written"] > 10_000
+    assert not _processes_of(installation.home)
+    assert installation.run("verify").code == 0
+
+
+def test_the_death_of_the_command_leaves_no_process_behind(
+    installation: Installation, simulator: "SimulatorServer"
+) -> None:
+    """SIGKILL gives no chance to clean up: the children notice by themselves."""
+    installation.environment["BUDGET_SIMULATOR"] = "5/1s"
+    running = installation.start("sync", "stocks", "--upstream", simulator.url)
+    wait_for("the first klines", lambda: len(simulator.log.since(0)) > 6)
+    running.kill()
+    running.communicate(timeout=10)
+
+    wait_for("the children's end", lambda: not _processes_of(installation.home), 40)
+    installation.environment["BUDGET_SIMULATOR"] = "1000/1s"
+    assert installation.run("sync", "stocks", "--upstream", simulator.url).code == 0
+    assert [r["state"] for r in installation.run("runs", "--json").json] == ["committed"] * 2
+
+
 def _processes_of(home: Path) -> list[str]:
     """Command lines of living processes that name a home, or whose environment does."""
     found = []
