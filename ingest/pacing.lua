@@ -1,11 +1,17 @@
--- One permit from a multi-window budget. Returns 0 when granted, else microseconds to wait.
--- KEYS: grants, live queue, bulk queue, seen (ticket -> expiry), turn, seq
--- ARGV: ticket, lane, guard, bulk share, late, then (count, span) per window; times in microseconds
-local grants, live, bulk, seen, turn, seq = unpack(KEYS)
-local ticket, lane = ARGV[1], ARGV[2]
-local guard, bulk_share, late = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+-- One permit from a multi-window budget. Returns {wait, now, epoch}: wait is 0 when granted, else
+-- microseconds to wait, or -1 where the data is not that of the epoch the caller knows: it must give
+-- back its grants and ask again.
+-- KEYS: grants, live queue, bulk queue, seen (ticket -> expiry), turn, seq, epoch
+-- ARGV: ticket, lane, known epoch, new epoch, guard, bulk share, late, then (count, span) per
+-- window; times in microseconds
+local grants, live, bulk, seen, turn, seq, epoch_key = unpack(KEYS)
+local ticket, lane, known = ARGV[1], ARGV[2], ARGV[3]
+local guard, bulk_share, late = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
+redis.call('SET', epoch_key, ARGV[4], 'NX')
+local epoch = redis.call('GET', epoch_key)
+if known ~= '' and known ~= epoch then return {-1, now, epoch} end
 
 -- Forget callers that died while waiting.
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', now)) do
@@ -21,7 +27,7 @@ end
 local longest = 0
 local function free_at(ahead)
   local at = 0
-  for i = 6, #ARGV, 2 do
+  for i = 8, #ARGV, 2 do
     local count, span = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     if span > longest then longest = span end
     local rank = count - 1 - (ahead % count)
@@ -53,10 +59,10 @@ if free <= now and (ahead == 0 or now - free > late * ahead) then
   if lane == 'bulk' then redis.call('SET', turn, 0)
   elseif waiting_bulk > 0 then redis.call('INCR', turn) end
   for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.ceil((longest + guard) / 1000) + 60000) end
-  return 0
+  return {0, now, epoch}
 end
 local at = free_at(ahead)
 local wait = at > now and math.max(at - now, 1000) or late
 redis.call('ZADD', seen, now + wait + 5000000, ticket)
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.ceil((longest + guard) / 1000) + 60000) end
-return math.ceil(wait)
+return {math.ceil(wait), now, epoch}

@@ -34,6 +34,7 @@ class Outcome(StrEnum):
     INVALID = "invalid"
     BUDGET_UNAVAILABLE = "budget_unavailable"
     NOT_STORED = "not_stored"
+    WORKER_LOST = "worker_lost"
     ERROR = "error"
 
     @property
@@ -92,6 +93,12 @@ class UpstreamTimeoutError(SourceError):
 
     outcome = Outcome.TIMEOUT
     transient = True
+
+
+class DeadlinePassedError(SourceError):
+    """The time the batch was given is over: the request was not sent."""
+
+    outcome = Outcome.TIMEOUT
 
 
 class MalformedBodyError(SourceError):

@@ -11,7 +11,7 @@ catch: how often to retry is decided in one place, not in every library.
 import http.client
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -26,6 +26,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ingest.pacing import Budget, Lane, Permit
 from ingest.source import (
+    DeadlinePassedError,
     KnownUnreachableError,
     SourceError,
     ThrottledError,
@@ -77,6 +78,7 @@ class Observation:
     upstreams: Mapping[str, "Upstream"]
     lane: Lane
     deadline: float
+    alive: Callable[[], None]
     exchanges: list[Exchange] = field(default_factory=list)
 
     @property
@@ -90,7 +92,11 @@ _observation: ContextVar[Observation | None] = ContextVar("quantsync_observation
 
 @contextmanager
 def observed(
-    upstreams: Mapping[str, "Upstream"], *, lane: Lane, deadline: float
+    upstreams: Mapping[str, "Upstream"],
+    *,
+    lane: Lane,
+    deadline: float,
+    alive: Callable[[], None] = lambda: None,
 ) -> Iterator[Observation]:
     """Note every request made inside, and say how, in which lane and until when it is sent.
 
@@ -98,9 +104,12 @@ def observed(
         upstreams: How each risk domain is reached. A request to any other is refused, so that
             nothing is ever sent without a budget.
         lane: Whose budget lane the requests wait in.
-        deadline: ``time.monotonic()`` instant after which no permit is waited for.
+        deadline: ``time.monotonic()`` instant after which nothing is sent, and no permit waited
+            for.
+        alive: Called before and after every request, and about once a second while a permit is
+            waited for. What it raises ends the fetch.
     """
-    observation = Observation(upstreams, lane, deadline)
+    observation = Observation(upstreams, lane, deadline, alive)
     token = _observation.set(observation)
     try:
         yield observation
@@ -118,7 +127,9 @@ def observed_within() -> Iterator[Observation]:
     outer = _observation.get()
     if outer is None:
         raise SourceError("a fetch was tried outside wire.observed: it has no budget")
-    with observed(outer.upstreams, lane=outer.lane, deadline=outer.deadline) as inner:
+    with observed(
+        outer.upstreams, lane=outer.lane, deadline=outer.deadline, alive=outer.alive
+    ) as inner:
         try:
             yield inner
         finally:
@@ -179,7 +190,12 @@ class UpstreamAdapter(HTTPAdapter):
             )
         outage = (domain, upstream.base_url)
         self._outages.check(outage)
-        permit = upstream.budget.acquire(observation.lane, observation.deadline)
+        if time.monotonic() > observation.deadline:
+            raise DeadlinePassedError(
+                f"the batch's deadline passed before {target.hostname} was asked",
+                {"host": target.hostname},
+            )
+        permit = upstream.budget.acquire(observation.lane, observation.deadline, observation.alive)
         options["timeout"] = self._timeout
         options["proxies"] = self._proxies(upstream)
         if upstream.base_url is not None:
@@ -204,6 +220,7 @@ class UpstreamAdapter(HTTPAdapter):
             observation.exchanges.append(
                 Exchange(domain, target.path, status, len(body), elapsed, permit.waited_s, body)
             )
+        observation.alive()
         return response
 
     def _proxies(self, upstream: Upstream) -> dict[str, str]:

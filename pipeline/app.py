@@ -1,11 +1,14 @@
 """The Celery app: the composition root, and the ``-A`` target of every plain Celery command."""
 
+from datetime import timedelta
 from typing import Any
 
 from celery import Celery
+from celery.schedules import crontab
 
-from pipeline.queues import DEFAULT_QUEUE, declared_queues
+from pipeline.queues import DEFAULT_QUEUE, LIVE_PRIORITY, broker_priority, declared_queues
 from pipeline.settings import Settings, read_settings
+from scheduling.beat import Cron, beat_entries
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
@@ -55,11 +58,35 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "interval_step": 0.5,
             "interval_max": 2,
         },
+        "beat_schedule": _beat_schedule(settings),
+        "beat_cron_starting_deadline": 240,
         "redis_socket_connect_timeout": 5,
         "redis_socket_timeout": 30,
         # A unix socket has no keepalive, and redis-py refuses the option there.
         "redis_socket_keepalive": "+socket" not in settings.result_backend,
     }
+
+
+def _beat_schedule(settings: Settings) -> dict[str, Any]:
+    return {
+        name: {
+            "task": entry.task,
+            "schedule": _celery_schedule(entry.when),
+            "args": entry.arguments,
+            "options": {
+                "queue": entry.queue,
+                "expires": entry.expires_s,
+                "priority": broker_priority(LIVE_PRIORITY, settings.broker_url),
+            },
+        }
+        for name, entry in beat_entries(
+            reconcile_every_s=settings.reconcile_every_s, queue=DEFAULT_QUEUE
+        ).items()
+    }
+
+
+def _celery_schedule(when: timedelta | Cron) -> Any:
+    return crontab(minute=when.minute, hour=when.hour) if isinstance(when, Cron) else when
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import sys
 from typing import Annotated
 
@@ -46,6 +47,8 @@ def _root(
 
 def main() -> None:
     """Run the command; every deliberate error becomes one sentence and an exit code."""
+    for ended_by in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ended_by, signal.default_int_handler)  # all stop as Ctrl-C does: in order
     try:
         # Without Click's own ending, the code of a typer.Exit comes back as the result.
         code = app(standalone_mode=False) or DONE

@@ -1,6 +1,5 @@
 """Commands that stay in the foreground: the embedded stack, and the market simulator."""
 
-import signal
 import sys
 import time
 from typing import Annotated
@@ -28,8 +27,15 @@ def _up(
     admin: Annotated[
         bool, typer.Option("--admin/--no-admin", help="Start the admin worker too.")
     ] = True,
+    schedule: Annotated[
+        bool, typer.Option("--schedule/--no-schedule", help="Begin scheduled runs, too.")
+    ] = True,
 ) -> None:
-    """Run the whole embedded stack until Ctrl-C: Redis, workers and, if asked for, a simulator."""
+    """Run the whole embedded stack until Ctrl-C: Redis, workers, scheduler, a simulator if asked.
+
+    Scheduled runs begin by themselves in trading hours: the stock sync every 5 minutes, of
+    WATCH_LIST or of every listed A share.
+    """
     from pipeline.embedded import EmbeddedStack  # noqa: PLC0415
     from pipeline.runtime import SIMULATOR, Runtime  # noqa: PLC0415
     from pipeline.settings import use_settings  # noqa: PLC0415
@@ -39,27 +45,26 @@ def _up(
     _ = Runtime(settings).database
     chosen = upstream or settings.quantsync_upstream
     arguments = simulator_arguments(settings) if chosen == SIMULATOR else None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with EmbeddedStack(settings, simulator=arguments, admin=admin) as stack:
+    with EmbeddedStack(settings, simulator=arguments, admin=admin, beat=schedule) as stack:
         if not stack.owned:
             output.console.print(f"the stack of {settings.home} is already up")
             raise typer.Exit(1)
         use_settings(settings.model_copy(update=stack.overrides))
-        from pipeline.reconcile import resume_runs  # noqa: PLC0415
         from pipeline.runtime import current_runtime  # noqa: PLC0415
-        from pipeline.tasks import publish_wave  # noqa: PLC0415
+        from pipeline.supervising import supervised  # noqa: PLC0415
 
-        for run_id in resume_runs(current_runtime(), publish_wave):
-            output.console.print(f"run {run_id}, left unfinished, goes on")
-        output.console.print(f"up: logs in {settings.home / 'logs'}; stop with Ctrl-C")
-        for name, value in stack.environment.items():
-            output.console.print(f"  {name}={value}")
-        try:
-            while True:
-                stack.supervise()
-                time.sleep(0.5)
-        except KeyboardInterrupt:
-            output.console.print("stopping")
+        with supervised(stack, current_runtime()) as supervision:
+            for run_id in supervision.resumed:
+                output.console.print(f"run {run_id}, left unfinished, goes on")
+            output.console.print(f"up: logs in {settings.home / 'logs'}; stop with Ctrl-C")
+            for name, value in stack.environment.items():
+                output.console.print(f"  {name}={value}")
+            try:
+                while True:
+                    supervision.look_after()
+                    time.sleep(0.5)
+            except KeyboardInterrupt:
+                output.console.print("stopping")
 
 
 def _simulator(context: typer.Context) -> None:

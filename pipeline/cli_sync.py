@@ -23,6 +23,7 @@ from pipeline.options import (
 from pipeline.plans import CONCEPTS, INDUSTRIES, STOCKS, Request
 from pipeline.settings import Settings, read_settings
 from pipeline.stack import Stack, running_stack
+from storage.errors import StorageError
 from storage.run_records import SUCCESSES, RunState, RunStatus
 
 app = typer.Typer(no_args_is_help=True)
@@ -178,8 +179,8 @@ def _run(requests: Sequence[Request], *, as_json: bool, wait: bool) -> None:
 def _start(stack: Stack, requests: Sequence[Request]) -> list[str]:
     from dataclasses import replace  # noqa: PLC0415
 
+    from pipeline.publishing import publish_wave  # noqa: PLC0415
     from pipeline.runs import start_run  # noqa: PLC0415
-    from pipeline.tasks import publish_wave  # noqa: PLC0415
 
     run_ids = []
     for request in requests:
@@ -198,8 +199,13 @@ def _follow(stack: Stack, run_ids: Sequence[str], *, quiet: bool) -> list[RunSta
 
         def look_after() -> None:
             stack.supervise()
-            for other in run_ids:
-                progress.show(stack.runtime.ledger.status(other), budget)
+            try:
+                for other in run_ids:
+                    progress.show(stack.runtime.ledger.status(other), budget)
+            except StorageError as error:
+                if not error.transient:
+                    raise
+                progress.say(f"waiting: {error}")
 
         for run_id in run_ids:
             for status in follow_run(stack.runtime, run_id, each=look_after):

@@ -17,10 +17,15 @@ from market.bars import Dataset, bar_schema
 from market.boards import BOARD_LIST_SCHEMA, BOARD_MEMBERS_SCHEMA, SYMBOL_LIST_SCHEMA, BoardKind
 from market.errors import QuantsyncError
 from market.periods import Period
+from pipeline.broker import BrokerUnreachableError
+from pipeline.identity import process_identity
 from pipeline.plans import extend_after_list
+from pipeline.pulse import pulse, working_on
 from pipeline.runtime import LIVE, Runtime
+from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
-from storage.run_records import BatchPlan, Claim, QuarantinedBar, RunStatus, Work
+from storage.killpoints import KillPoint, reach
+from storage.run_records import BatchPlan, Claim, QuarantinedBar, RunState, RunStatus, Work
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +38,26 @@ class _Committed:
     bars_written: int = 0
     refused: dict[str, str] = field(default_factory=dict)
     quarantined: list[QuarantinedBar] = field(default_factory=list)
+
+
+def commit_or_postpone(
+    runtime: Runtime, run_id: str, wave: int, publish: Publish
+) -> dict[str, object]:
+    """Commit a wave, and decide what becomes of it where a store does not take it.
+
+    A fault that may pass (a full disk, a database away) postpones the commit: the wave stays as it
+    is, says why, and the reconciler tries it again. Any other ends the run.
+    """
+    said: dict[str, object] = {"run_id": run_id, "wave": wave}
+    try:
+        return commit_wave(runtime, run_id, wave, publish)
+    except StorageError as error:
+        if error.transient:
+            log.warning("wave %s of run %s is postponed: %s", wave, run_id, error)
+            return {**said, "postponed": error.message}
+        log.exception("wave %s of run %s cannot be committed: the run ends", wave, run_id)
+        runtime.ledger.end_run(run_id, RunState.FAILED, error.message)
+        return {**said, "failed": error.message}
 
 
 def commit_wave(runtime: Runtime, run_id: str, wave: int, publish: Publish) -> dict[str, object]:
@@ -48,33 +73,68 @@ def commit_wave(runtime: Runtime, run_id: str, wave: int, publish: Publish) -> d
         StorageError: A store could not be written; the wave is given back and can be committed
             again.
     """
-    ledger = runtime.ledger
-    claim = ledger.claim_wave(run_id, wave, runtime.settings.commit_lease_s)
-    if claim is None:
-        log.info("wave %s of run %s is not to be committed here and now", wave, run_id)
-        return {"run_id": run_id, "wave": wave, "claimed": False}
-    _publish_next(runtime, run_id, wave, publish)
+    said: dict[str, object] = {"run_id": run_id, "wave": wave}
+    lease_s, owner = runtime.settings.commit_lease_s, process_identity()
+    with working_on(f"the commit of wave {wave} of run {run_id}"):
+        claim = runtime.ledger.claim_wave(run_id, wave, lease_s, owner)
+        if claim is None and void_leases_of_the_dead(runtime.recovery):
+            claim = runtime.ledger.claim_wave(run_id, wave, lease_s, owner)
+        if claim is None:
+            log.info("wave %s of run %s is not to be committed here and now", wave, run_id)
+            return {**said, "claimed": False}
+        reach(KillPoint.WAVE_CLAIMED)
+        _publish_next(runtime, run_id, wave, publish)
+        try:
+            done = _commit(runtime, claim)
+        except LeaseLostError as error:
+            log.warning("%s", error)
+            return {**said, "refused": error.message}
+        except QuantsyncError as error:
+            log.exception("wave %s of run %s could not be committed", wave, run_id)
+            _give_back(runtime, claim, error)
+            raise
+        _publish_next(runtime, run_id, wave, publish)
+    return {**said, "bars_written": done.bars_written}
+
+
+class LeaseLostError(QuantsyncError):
+    """Another process has the committing lease now: what this one would still write is refused."""
+
+
+def _give_back(runtime: Runtime, claim: Claim, error: QuantsyncError) -> None:
     try:
-        done = _commit(runtime, claim)
-    except QuantsyncError as error:
-        log.exception("wave %s of run %s could not be committed", wave, run_id)
-        ledger.release_wave(claim, str(error))
-        raise
-    _publish_next(runtime, run_id, wave, publish)
-    return {"run_id": run_id, "wave": wave, "bars_written": done.bars_written}
+        runtime.ledger.release_wave(claim, error.message)
+    except StorageError as another:
+        log.warning("the committing lease is not given back, and will run out: %s", another)
 
 
 def _publish_next(runtime: Runtime, run_id: str, wave: int, publish: Publish) -> None:
     following = runtime.ledger.planned_wave_after(run_id, wave)
-    if following is not None:
+    if following is None:
+        return
+    try:
         publish(run_id, following)
+    except BrokerUnreachableError as error:
+        # The commit needs no broker; the reconciler publishes the wave when there is one.
+        log.warning("wave %s of run %s waits for the broker: %s", following, run_id, error)
 
 
 def _commit(runtime: Runtime, claim: Claim) -> _Committed:
-    status = runtime.ledger.status(claim.run_id)
-    staged = runtime.ledger.staged(claim.run_id, claim.number)
+    ledger, lease_s = runtime.ledger, runtime.settings.commit_lease_s
+
+    def hold(bars_written: int | None = None) -> None:
+        pulse()
+        if not ledger.renew_wave(claim, lease_s, bars_written):
+            raise LeaseLostError(
+                f"wave {claim.number} of run {claim.run_id} is committed by another process: this "
+                "one's late writes are refused",
+                {"run_id": claim.run_id, "wave": claim.number},
+            )
+
+    status = ledger.status(claim.run_id)
+    staged = ledger.staged(claim.run_id, claim.number)
     done = _Committed()
-    _write_bars(runtime, status, staged, done)
+    _write_bars(runtime, status, staged, done, hold)
     extension, notices = [], []
     for plan, manifest in staged:
         if plan.work.dataset is None:
@@ -84,7 +144,7 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
             waves, said = extend_after_list(runtime, status)
             extension += waves
             notices += said
-    runtime.ledger.commit_wave(
+    recorded = ledger.commit_wave(
         claim,
         bars_written=done.bars_written,
         refused=done.refused,
@@ -92,6 +152,10 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
         extension=extension,
         notices=notices,
     )
+    if not recorded:
+        hold()  # says by whom it was lost
+        return done
+    reach(KillPoint.WAVE_RECORDED)
     for _, manifest in staged:
         runtime.staging.discard(manifest)
     return done
@@ -100,7 +164,13 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
 _Staged = list[tuple[BatchPlan, dict[str, Any]]]
 
 
-def _write_bars(runtime: Runtime, status: RunStatus, staged: _Staged, done: _Committed) -> None:
+def _write_bars(
+    runtime: Runtime,
+    status: RunStatus,
+    staged: _Staged,
+    done: _Committed,
+    hold: Callable[[int | None], None],
+) -> None:
     """Merge all staged bars of the wave at once, so that each partition is rewritten once."""
     parts: dict[tuple[Dataset, Period], list[pa.Table]] = {}
     for plan, manifest in staged:
@@ -119,9 +189,12 @@ def _write_bars(runtime: Runtime, status: RunStatus, staged: _Staged, done: _Com
         _refuse_mixing(runtime, status)
     for (dataset, period), tables in parts.items():
         bars = pa.concat_tables(tables, promote_options="permissive").cast(bar_schema(dataset))
-        written = runtime.lake.write(dataset, period, bars)
-        count = runtime.warehouse.write_bars(dataset, period, bars)
+        written = runtime.lake.write(dataset, period, bars, after_each=lambda: hold(None))
+        reach(KillPoint.LAKE_WRITTEN)
         in_lake = sum(part.inserted + part.updated for part in written)
+        hold(done.bars_written + in_lake)
+        count = runtime.warehouse.write_bars(dataset, period, bars)
+        reach(KillPoint.WAREHOUSE_WRITTEN)
         done.bars_written += max(in_lake, count.inserted + count.updated)
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from socket import gethostname
 from types import TracebackType
 from typing import Self
 
@@ -27,6 +28,7 @@ import redis
 from filelock import FileLock, Timeout
 
 from market.errors import QuantsyncError
+from pipeline.identity import identity_of_child
 from pipeline.queues import ADMIN_QUEUES, QUANT_QUEUES
 from pipeline.runtime import SIMULATOR_URL_FILE
 from pipeline.settings import Settings
@@ -35,6 +37,8 @@ from storage.errors import UnwritableError
 log = logging.getLogger(__name__)
 
 _STOP_AFTER_S = 20.0
+_EXITS_BORNE = 8
+_EXITS_WITHIN_S = 120.0
 _MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes
 _PR_SET_PDEATHSIG = 1
 
@@ -43,20 +47,46 @@ class EmbeddedError(QuantsyncError):
     """A part of the embedded stack did not start."""
 
 
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A process of the stack that ended unasked.
+
+    Attributes:
+        identity: Who it was to the ledger; None if it ended too soon to tell.
+        code: Its exit code; negative: the signal that killed it.
+    """
+
+    name: str
+    identity: str | None
+    code: int
+
+
 @dataclass(slots=True)
 class _Child:
-    """A supervised process; ``orphaned`` is the signal it gets when this process dies."""
+    """A supervised process.
+
+    Attributes:
+        orphaned: The signal it gets when this process dies.
+        alive_file: The file it touches while all is well; None if it shows no such sign.
+        exits: When it ended unasked, of late.
+    """
 
     name: str
     command: list[str]
     environment: dict[str, str]
     log_file: Path
     orphaned: signal.Signals = signal.SIGTERM
+    alive_file: Path | None = None
     process: subprocess.Popen[bytes] | None = None
-    restarts: int = 0
+    identity: str | None = None
+    started_at: float = 0.0
+    exits: list[float] = field(default_factory=list)
     restart_at: float = 0.0
 
     def start(self) -> None:
+        self.started_at = time.time()
+        if self.alive_file is not None:
+            self.alive_file.unlink(missing_ok=True)
         with self.log_file.open("ab") as output:
             # PLW1509: the hook only asks the kernel for a signal; no thread of ours runs yet.
             self.process = subprocess.Popen(  # noqa: S603
@@ -68,6 +98,17 @@ class _Child:
                 start_new_session=True,
                 preexec_fn=partial(_die_with_parent, self.orphaned),  # noqa: PLW1509
             )
+        self.identity = identity_of_child(self.process.pid)
+
+    def silent_s(self) -> float:
+        """Seconds since its last sign of life; 0 for one that shows none."""
+        if self.alive_file is None:
+            return 0.0
+        try:
+            last = self.alive_file.stat().st_mtime
+        except OSError:
+            last = self.started_at
+        return time.time() - max(last, self.started_at)
 
     def ask_to_stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -97,11 +138,13 @@ class EmbeddedStack:
         settings: Where things lie.
         simulator: Arguments of the simulator to start; None: none.
         admin: Whether to start the admin worker too.
+        beat: Whether to start the scheduler too.
     """
 
     settings: Settings
     simulator: list[str] | None = None
     admin: bool = False
+    beat: bool = False
     _children: list[_Child] = field(default_factory=list)
     _redis: _Child | None = None
     _lock: FileLock | None = None
@@ -123,6 +166,7 @@ class EmbeddedStack:
             "quantsync_home": self.settings.home,
             "celery_broker_url": self.environment["CELERY_BROKER_URL"],
             "celery_result_backend": self.environment["CELERY_RESULT_BACKEND"],
+            "schedule_enabled": self.beat or self.settings.schedule_enabled,
         }
 
     @property
@@ -132,6 +176,7 @@ class EmbeddedStack:
             "QUANTSYNC_HOME": str(self.settings.home),
             "CELERY_BROKER_URL": f"redis+socket://{self.socket}?virtual_host=1",
             "CELERY_RESULT_BACKEND": f"redis+socket://{self.socket}?virtual_host=2",
+            "SCHEDULE_ENABLED": str(self.beat or self.settings.schedule_enabled).lower(),
         }
 
     def __enter__(self) -> Self:
@@ -191,6 +236,8 @@ class EmbeddedStack:
         self._children.append(self._worker("quant", QUANT_QUEUES, environment, pool="threads"))
         if self.admin:
             self._children.append(self._worker("admin", ADMIN_QUEUES, environment, pool="prefork"))
+        if self.beat:
+            self._children.append(self._beat(environment))
         for child in self._children:
             child.start()
         self._await_redis(seconds=10)
@@ -224,25 +271,47 @@ class EmbeddedStack:
         # Orphaned together with Redis, a worker would wait for Redis to shut down cleanly. Killing
         # it loses nothing: its leases are void at the next start.
         return _Child(
-            f"worker-{name}", command, dict(environment), log_file, orphaned=signal.SIGKILL
+            f"worker-{name}",
+            command,
+            dict(environment),
+            log_file,
+            orphaned=signal.SIGKILL,
+            alive_file=self.settings.home / "workers" / f"{name}@{gethostname()}.alive",
         )
 
-    def supervise(self) -> bool:
+    def _beat(self, environment: Mapping[str, str]) -> _Child:
+        command = [
+            sys.executable, "-m", "celery", "-A", "pipeline.app", "beat", "--pidfile=",
+            "--schedule", str(self.settings.home / "beat.db"), "--loglevel", "INFO",
+        ]  # fmt: skip
+        log_file = self.settings.home / "logs" / "beat.log"
+        return _Child("beat", command, dict(environment), log_file)
+
+    def supervise(self) -> tuple[list[Exit], bool]:
         """Restart children that exited unasked, with back-off. Call it about once a second.
 
-        Where another process owned the stack and has ended, this one starts it anew.
+        A child that shows no sign of life for too long is killed first. Where another process
+        owned the stack and has ended, this one starts it anew.
 
         Returns:
-            True if the stack was taken over: unfinished runs must be handed out again.
+            The exits since the last call, and whether the stack was taken over: then unfinished
+            runs must be handed out again.
 
         Raises:
             EmbeddedError: A child exits again and again.
         """
         if not self.owned:
-            return self._take_over()
+            return [], self._take_over()
+        exits = []
         for child in [*([self._redis] if self._redis else []), *self._children]:
-            self._revive(child)
-        return False
+            if child.silent_s() > self.settings.hang_after_s:
+                log.error("%s shows no sign of life: it is killed and restarted", child.name)
+                child.ask_to_stop(signal.SIGKILL)
+                child.wait(5)
+            gone = self._revive(child)
+            if gone is not None:
+                exits.append(gone)
+        return exits, False
 
     def _take_over(self) -> bool:
         assert self._lock is not None
@@ -255,22 +324,25 @@ class EmbeddedStack:
         self._start()
         return True
 
-    def _revive(self, child: _Child) -> None:
-        if child.process is None or child.process.poll() is None:
-            return
+    def _revive(self, child: _Child) -> Exit | None:
+        """Restart a child that exited, some time later; the exit, when it is seen first."""
+        code = None if child.process is None else child.process.poll()
+        if code is None:
+            return None
         now = time.monotonic()
-        if child.restart_at == 0.0:
-            child.restarts += 1
-            if child.restarts > 8:  # noqa: PLR2004
-                raise EmbeddedError(
-                    f"{child.name} exits again and again (code {child.process.returncode}): "
-                    f"see {child.log_file}"
-                )
-            child.restart_at = now + min(0.25 * 2**child.restarts, 10.0)
-            log.warning("%s exited (code %s)", child.name, child.process.returncode)
-        elif now >= child.restart_at:
-            child.restart_at = 0.0
-            child.start()
+        if child.restart_at:
+            if now >= child.restart_at:
+                child.restart_at = 0.0
+                child.start()
+            return None
+        child.exits = [at for at in child.exits if at > now - _EXITS_WITHIN_S] + [now]
+        if len(child.exits) > _EXITS_BORNE:
+            raise EmbeddedError(
+                f"{child.name} exits again and again (code {code}): see {child.log_file}"
+            )
+        child.restart_at = now + min(0.25 * 2 ** len(child.exits), 10.0)
+        log.warning("%s exited (code %s)", child.name, code)
+        return Exit(child.name, child.identity, code)
 
     def _await_redis(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

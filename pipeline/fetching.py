@@ -24,9 +24,14 @@ from market.bars import Dataset
 from market.errors import QuantsyncError
 from market.sessions import Window
 from market.symbols import parse_stock
+from pipeline.identity import process_identity
+from pipeline.patience import patiently
 from pipeline.proof import bars_proof
+from pipeline.pulse import pulse, working_on
 from pipeline.runtime import Runtime
+from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
+from storage.killpoints import KillPoint, reach
 from storage.run_records import BatchPlan, Claim, Item, OutcomeRow, Work
 
 log = logging.getLogger(__name__)
@@ -35,6 +40,7 @@ STOPPING = threading.Event()
 """Set when this process is asked to stop: batches in work are given back between two items."""
 
 _ATTEMPTS = 3
+_RENEW_S = 1.0
 _T = TypeVar("_T")
 
 
@@ -59,57 +65,162 @@ class _Haul:
         return sum(part.num_rows for parts in self.tables.values() for part in parts)
 
 
+class BatchInterruptedError(QuantsyncError):
+    """This worker cannot go on with a batch: it is asked to stop, or the lease was lost."""
+
+
+class _Hold:
+    """The lease on a batch while this thread works on it: kept alive, and noticed when lost.
+
+    Attributes:
+        done: Items that have ended.
+        deadline: ``time.monotonic()`` instant after which the batch is worked on no more.
+    """
+
+    def __init__(self, runtime: Runtime, claim: Claim) -> None:
+        self.claim = claim
+        self.done = 0
+        self.deadline = time.monotonic() + runtime.settings.batch_deadline_s
+        self._ledger = runtime.ledger
+        self._lease_s = runtime.settings.batch_lease_s
+        self._renewed = time.monotonic()
+
+    def alive(self) -> None:
+        """Show a pulse and prolong the lease; called at least between any two requests.
+
+        Raises:
+            BatchInterruptedError: The worker is asked to stop, or another one has the batch.
+        """
+        pulse()
+        _stop_if_asked()
+        if time.monotonic() - self._renewed < min(_RENEW_S, self._lease_s / 4):
+            return
+        self._renewed = time.monotonic()
+        try:
+            held = self._ledger.renew(self.claim, self._lease_s, self.done)
+        except StorageError as error:
+            if not error.transient:
+                raise
+            log.warning("%s: its lease could not be prolonged: %s", _name(self.claim), error)
+            return
+        if not held:
+            raise BatchInterruptedError(
+                f"{_name(self.claim)} was given to another worker; what was fetched is dropped",
+                {"run_id": self.claim.run_id, "batch_no": self.claim.number},
+            )
+
+
+def _stop_if_asked() -> None:
+    if STOPPING.is_set():
+        raise BatchInterruptedError("the worker is asked to stop")
+
+
+def _name(claim: Claim) -> str:
+    return f"batch {claim.number} of run {claim.run_id} (attempt {claim.attempt})"
+
+
 def fetch_batch(runtime: Runtime, run_id: str, batch_no: int) -> dict[str, object]:
     """Fetch and stage one batch; a second call for a batch that has ended does nothing.
 
     A failed fetch is an outcome in the ledger, never an exception: one raise in a chord's header
-    would keep the body from ever running for the others.
+    would keep the body from ever running for the others. While the database or the disk is away,
+    it waits; what it cannot finish goes back to the ledger, and is handed out again.
+
+    Returns:
+        What happened; ``given_back`` is there if the message should go to another worker.
     """
-    ledger, settings = runtime.ledger, runtime.settings
-    claim = ledger.claim_batch(run_id, batch_no, settings.batch_lease_s)
-    if claim is None:
-        log.info("batch %s of run %s needs no work: it has ended or is leased", batch_no, run_id)
-        return {"run_id": run_id, "batch_no": batch_no, "claimed": False}
-    plan = ledger.batch_plan(run_id, batch_no)
-    status = ledger.status(run_id)
-    deadline = time.monotonic() + settings.batch_deadline_s
+    said: dict[str, object] = {"run_id": run_id, "batch_no": batch_no}
+    with working_on(f"batch {batch_no} of run {run_id}"):
+        try:
+            hold = _hold(runtime, run_id, batch_no)
+            if hold is None:
+                log.info("batch %s of run %s is not to be had: ended or leased", batch_no, run_id)
+                return {**said, "claimed": False}
+            return {**said, **_work(runtime, hold)}
+        except BatchInterruptedError as error:
+            log.warning("batch %s of run %s: %s", batch_no, run_id, error)
+            return {**said, "given_back": STOPPING.is_set()}
+        except StorageError as error:
+            # It stands in the ledger as pending or leased, and is handed out again from there.
+            log.exception("batch %s of run %s could not be recorded", batch_no, run_id)
+            return {**said, "failed": error.message}
+
+
+def _hold(runtime: Runtime, run_id: str, batch_no: int) -> _Hold | None:
+    """The batch, if it is to be had; a dead worker's lease does not stand in the way."""
+    settings, owner = runtime.settings, process_identity()
+
+    def claim() -> Claim | None:
+        found = runtime.ledger.claim_batch(run_id, batch_no, settings.batch_lease_s, owner)
+        if found is None and void_leases_of_the_dead(runtime.recovery):
+            found = runtime.ledger.claim_batch(run_id, batch_no, settings.batch_lease_s, owner)
+        return found
+
+    what = f"batch {batch_no} of run {run_id}"
+    found = patiently(claim, until=_patience(runtime), what=what, meanwhile=_waiting)
+    if found is None:
+        return None
+    reach(KillPoint.BATCH_CLAIMED)
+    return _Hold(runtime, found)
+
+
+def _waiting() -> None:
+    pulse()
+    _stop_if_asked()
+
+
+def _patience(runtime: Runtime) -> float:
+    return time.monotonic() + runtime.settings.store_patience_s
+
+
+def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
+    """Fetch and stage a batch that is held."""
+    claim = hold.claim
+    plan, status = patiently(
+        lambda: (
+            runtime.ledger.batch_plan(claim.run_id, claim.number),
+            runtime.ledger.status(claim.run_id),
+        ),
+        until=_patience(runtime),
+        what=_name(claim),
+        meanwhile=hold.alive,
+    )
     haul = _Haul()
     try:
         routes = runtime.routes(status.upstream)
         source = runtime.source(status.upstream)
     except QuantsyncError as error:
         return _fail(runtime, claim, plan, error)
-    with wire.observed(routes, lane=Lane(status.lane), deadline=deadline) as observation:
-        whole = _fetch_items(runtime, claim, plan, source, haul, deadline)
-    if not whole:
-        return {"run_id": run_id, "batch_no": batch_no, "claimed": True, "given_back": True}
-    return _stage(runtime, claim, plan, haul, observation.requests)
+    lane = Lane(status.lane)
+    try:
+        with wire.observed(
+            routes, lane=lane, deadline=hold.deadline, alive=hold.alive
+        ) as observation:
+            _fetch_items(runtime, hold, plan, source, haul)
+        return _stage(runtime, hold, plan, haul, observation.requests)
+    except BatchInterruptedError:
+        if STOPPING.is_set():
+            runtime.ledger.release_batch(claim)
+        raise
 
 
 def _fetch_items(
-    runtime: Runtime, claim: Claim, plan: BatchPlan, source: Source, haul: _Haul, deadline: float
-) -> bool:
-    """Fetch every item; False when the batch was lost, or given back because the worker stops."""
-    renewed = time.monotonic()
-    for done, item in enumerate(plan.items):
-        if STOPPING.is_set():
-            runtime.ledger.release_batch(claim)
-            return False
-        if time.monotonic() > deadline:
+    runtime: Runtime, hold: _Hold, plan: BatchPlan, source: Source, haul: _Haul
+) -> None:
+    """Fetch every item, each to an outcome.
+
+    Raises:
+        BatchInterruptedError: The batch was lost, or the worker stops.
+    """
+    for item in plan.items:
+        hold.alive()
+        if time.monotonic() > hold.deadline:
             reason = "the batch's deadline passed before its turn"
             haul.outcomes.append(OutcomeRow(item.subject, Outcome.TIMEOUT.value, reason))
-            continue
-        if done and time.monotonic() - renewed > 1.0:
-            if not runtime.ledger.renew(claim, runtime.settings.batch_lease_s, done):
-                log.warning(
-                    "batch %s of run %s was given to another worker; what was fetched is dropped",
-                    claim.number,
-                    claim.run_id,
-                )
-                return False
-            renewed = time.monotonic()
-        haul.outcomes.append(_fetch_item(runtime, plan, item, source, haul))
-    return True
+        else:
+            haul.outcomes.append(_fetch_item(runtime, plan, item, source, haul))
+            reach(KillPoint.ITEM_FETCHED)
+        hold.done += 1
 
 
 def _fetch_item(
@@ -117,6 +228,8 @@ def _fetch_item(
 ) -> OutcomeRow:
     try:
         return _FETCHERS[plan.work](runtime, plan, item, source, haul)
+    except BatchInterruptedError:
+        raise
     except QuantsyncError as error:
         outcome, reason = failure_of(error)
         log.warning("%s: %s", item.subject, reason)
@@ -207,36 +320,59 @@ _FETCHERS: dict[Work, Callable[[Runtime, BatchPlan, Item, Source, _Haul], Outcom
 
 
 def _stage(
-    runtime: Runtime, claim: Claim, plan: BatchPlan, haul: _Haul, requests: int
+    runtime: Runtime, hold: _Hold, plan: BatchPlan, haul: _Haul, requests: int
 ) -> dict[str, object]:
+    """Make the haul durable, then tell the ledger; a full disk or a database away is waited for."""
+    claim, tables = hold.claim, haul.merged()
+    waiting = {"until": _patience(runtime), "what": _name(claim), "meanwhile": hold.alive}
     try:
-        manifest = runtime.staging.write(claim.run_id, claim.number, claim.token, haul.merged())
+        manifest = patiently(
+            lambda: runtime.staging.write(claim.run_id, claim.number, claim.token, tables),
+            **waiting,  # type: ignore[arg-type]
+        )
     except StorageError as error:
+        if error.transient:
+            runtime.ledger.release_batch(claim)
+            raise
         return _fail(runtime, claim, plan, error)
-    staged = runtime.ledger.stage_batch(
-        claim,
-        manifest=manifest,
-        rows=haul.rows,
-        requests=requests,
-        work=plan.work,
-        outcomes=haul.outcomes,
+    reach(KillPoint.FILES_STAGED)
+    staged = patiently(
+        lambda: (
+            runtime.ledger.stage_batch(
+                claim,
+                manifest=manifest,
+                rows=haul.rows,
+                requests=requests,
+                work=plan.work,
+                outcomes=haul.outcomes,
+            )
+            # The answer to an earlier try may have been lost with the connection.
+            or runtime.ledger.is_staged_by(claim)
+        ),
+        **waiting,  # type: ignore[arg-type]
     )
     if not staged:
         runtime.staging.discard(manifest)
         log.warning(
-            "batch %s of run %s was staged by another worker; this copy is dropped",
-            claim.number,
-            claim.run_id,
+            "%s was given to another worker, or its run has ended: what this one staged is refused "
+            "and dropped",
+            _name(claim),
         )
-    return {"run_id": claim.run_id, "batch_no": claim.number, "rows": haul.rows, "staged": staged}
+    reach(KillPoint.BATCH_RECORDED)
+    return {"rows": haul.rows, "staged": staged}
 
 
 def _fail(
     runtime: Runtime, claim: Claim, plan: BatchPlan, error: QuantsyncError
 ) -> dict[str, object]:
     """End a batch that could not be worked on at all, with the reason for each of its items."""
-    log.error("batch %s of run %s failed: %s", claim.number, claim.run_id, error)
+    log.error("%s failed: %s", _name(claim), error)
     outcome, reason = failure_of(error)
     rows = [OutcomeRow(item.subject, outcome.value, error.message) for item in plan.items]
-    runtime.ledger.fail_batch(claim, reason=reason, work=plan.work, outcomes=rows)
-    return {"run_id": claim.run_id, "batch_no": claim.number, "failed": error.message}
+    patiently(
+        lambda: runtime.ledger.fail_batch(claim, reason=reason, work=plan.work, outcomes=rows),
+        until=_patience(runtime),
+        what=_name(claim),
+        meanwhile=_waiting,
+    )
+    return {"failed": error.message}

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -164,6 +165,7 @@ class RunProgress:
         self._said_at: dict[str, float] = {}
         self._began = time.monotonic()
         self._hinted = False
+        self._said = ""
         self._progress = Progress(
             TextColumn("{task.description:<12}"),
             BarColumn(),
@@ -196,7 +198,15 @@ class RunProgress:
         elif not self._quiet and time.monotonic() - self._said_at.get(status.run_id, 0) > 5:  # noqa: PLR2004
             self._said_at[status.run_id] = time.monotonic()
             messages.print(f"{status.kind}: {status.done} of {status.items} fetched, {detail}")
+        if status.trouble and not status.state.is_end:
+            self.say(f"the commit waits: {status.trouble}")
         self._hint_if_nobody_works(status)
+
+    def say(self, sentence: str) -> None:
+        """A sentence for a person on stderr, once until another one is said."""
+        if sentence != self._said:
+            self._said = sentence
+            messages.print(f"[yellow]{escape(sentence)}[/]")
 
     def _hint_if_nobody_works(self, status: RunStatus) -> None:
         waited = time.monotonic() - self._began

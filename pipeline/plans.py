@@ -45,6 +45,7 @@ class Request:
         end: Last day; None: the latest session that has begun.
         lane: ``live`` or ``bulk``.
         slot: Scheduled instant served, ISO 8601; None on demand.
+        missed: How many earlier slots of the day nobody served, which this run serves too.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Request:
     end: date | None = None
     lane: str = "live"
     slot: str | None = None
+    missed: int = 0
 
 
 def plan_run(runtime: Runtime, request: Request) -> RunPlan:
@@ -74,6 +76,8 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
         now=now,
     )
     window, notices = settled.window, list(settled.notices)
+    if request.missed:
+        notices.append(f"{request.missed} earlier slots of the day were missed: served by this run")
     params: dict[str, object] = {
         "symbols": list(request.symbols) if request.symbols is not None else None,
         "from": window.start.isoformat(),

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from market.errors import QuantsyncError
 from pipeline.committing import Publish, commit_wave
 from pipeline.fetching import fetch_batch
+from pipeline.patience import patiently
 from pipeline.plans import Request, plan_run
 from pipeline.runtime import Runtime
+from storage.killpoints import KillPoint, reach
 from storage.run_records import RunState, RunStatus
 
 __all__ = ["commit_wave", "fetch_batch", "follow_run", "start_run"]
@@ -27,20 +29,24 @@ def start_run(runtime: Runtime, request: Request, publish: Publish) -> str | Non
     """Plan a run, record it, and hand its first wave to the broker.
 
     Returns:
-        The run's id; None if a run already serves the request's slot.
+        The run's id; None if a run already serves the request's slot, or one of an earlier slot
+        goes on.
 
     Raises:
         UsageError: The request cannot be meant; nothing was recorded.
-        QuantsyncError: The broker refused; the run stands in the ledger as failed, with the reason.
+        QuantsyncError: The broker refused. A run on demand stands in the ledger as failed, with the
+            reason; one that serves a slot waits there for the broker.
     """
     plan = plan_run(runtime, request)
     if not runtime.ledger.open_run(plan):
         return None
+    reach(KillPoint.RUN_RECORDED)
     if plan.waves:
         try:
             publish(plan.run_id, 0)
         except QuantsyncError as error:
-            runtime.ledger.end_run(plan.run_id, RunState.FAILED, error.message)
+            if request.slot is None:
+                runtime.ledger.end_run(plan.run_id, RunState.FAILED, error.message)
             raise
     return plan.run_id
 
@@ -56,7 +62,13 @@ def follow_run(
         each: Called between looks, e.g. to supervise workers.
     """
     while True:
-        status = runtime.ledger.status(run_id)
+        # The workers wait for a database that is away, too: the run goes on when it is back.
+        status = patiently(
+            lambda: runtime.ledger.status(run_id),
+            until=time.monotonic() + runtime.settings.store_patience_s,
+            what=f"the status of run {run_id}",
+            meanwhile=each or (lambda: None),
+        )
         yield status
         if status.state.is_end:
             return

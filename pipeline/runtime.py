@@ -15,8 +15,10 @@ from market.sessions import TradingCalendar, exchange_calendar
 from pipeline.settings import Settings, read_settings
 from storage.catalog import Catalog
 from storage.database import Database
+from storage.killpoints import arm
 from storage.lake import Lake
 from storage.ledger import Ledger
+from storage.recovery import Recovery
 from storage.staging import Staging
 from storage.warehouse import Warehouse
 
@@ -61,6 +63,8 @@ class Runtime:
         self._sources: dict[str, Source] = {}
         self._upstreams: dict[str, Mapping[str, Upstream]] = {}
         self._lock = threading.Lock()
+        if settings.kill_at:
+            arm(settings.kill_at, settings.home / "killed")
 
     @cached_property
     def database(self) -> Database:
@@ -73,6 +77,11 @@ class Runtime:
     def ledger(self) -> Ledger:
         """Runs and their outcomes."""
         return Ledger(self.database)
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        """The ledger as the reconciler sees it."""
+        return Recovery(self.database)
 
     @cached_property
     def warehouse(self) -> Warehouse:
@@ -160,7 +169,13 @@ class Runtime:
             routes = self._upstreams.get(str(url))
             if routes is None:
                 budget = RedisBudget(
-                    redis.Redis.from_url(_plain_redis(self.settings.budget_url)),
+                    redis.Redis.from_url(
+                        _plain_redis(self.settings.budget_url),
+                        # Or a Redis that stands still would hold a thread for ever.
+                        socket_timeout=10,
+                        socket_connect_timeout=5,
+                        health_check_interval=15,
+                    ),
                     domain="eastmoney" if url is None else SIMULATOR,
                     egress=self.settings.egress_id,
                     windows=self.settings.windows_for(LIVE if url is None else SIMULATOR),

@@ -70,8 +70,29 @@ class Settings(BaseSettings):
     )
     batch_lease_s: float = Field(default=120.0, gt=0, description="A silent worker loses its batch")
     batch_deadline_s: float = Field(default=1500.0, gt=0, description="A batch stops after this")
-    commit_lease_s: float = Field(default=300.0, gt=0)
+    batch_max_attempts: int = Field(
+        default=4, ge=3, description="A batch whose workers die this often is given up"
+    )
+    commit_lease_s: float = Field(default=120.0, gt=0, description="A silent commit is done again")
     run_deadline_s: float = Field(default=86_400.0, gt=0)
+    reconcile_every_s: float = Field(
+        default=30.0, gt=0, description="How often whatever is stuck is looked for"
+    )
+    store_patience_s: float = Field(
+        default=600.0, gt=0, description="A full disk or a database away is waited for so long"
+    )
+    hang_after_s: float = Field(
+        default=120.0, gt=0, description="A worker without a sign of life for so long is killed"
+    )
+    schedule_enabled: bool = Field(
+        default=False, description="Reconcilers begin the runs of slots that beat missed"
+    )
+    watch_list: str | None = Field(
+        default=None, description="Symbols of the scheduled stock sync; unset: all that are listed"
+    )
+    kill_at: str | None = Field(
+        default=None, description="For fault tests: POINT[:N] at which a process kills itself once"
+    )
     staging_dir: Path | None = Field(
         default=None, description="Folder all workers see; unset: staging in the home"
     )

@@ -56,25 +56,27 @@ def running_stack(settings: Settings, upstream: str) -> Iterator[Stack]:
     _ = probe.database  # a wrong DATABASE_URL or an unwritable home is said before anything starts
     if not settings.is_embedded:
         check_broker()
-        with _simulator_for(settings, upstream) as reached:
-            yield Stack(probe, reached, supervise=lambda: None)
+        from pipeline import publishing  # noqa: PLC0415
+        from pipeline.reconcile import ReconcilerThread  # noqa: PLC0415
+
+        reconciler = ReconcilerThread(probe, publishing).start()
+        try:
+            with _simulator_for(settings, upstream) as reached:
+                yield Stack(probe, reached, supervise=lambda: None)
+        finally:
+            reconciler.stop()
         return
     arguments = simulator_arguments(settings) if upstream == SIMULATOR else None
     with EmbeddedStack(settings, simulator=arguments) as embedded:
         own = settings.model_copy(update=embedded.overrides)
         use_settings(own)
-        from pipeline.reconcile import resume_runs  # noqa: PLC0415  (Celery: after the settings)
-        from pipeline.runtime import current_runtime  # noqa: PLC0415
-        from pipeline.tasks import publish_wave  # noqa: PLC0415
+        from pipeline.runtime import current_runtime  # noqa: PLC0415  (Celery: after the settings)
+        from pipeline.supervising import supervised  # noqa: PLC0415
 
-        runtime = current_runtime()
-        resumed = resume_runs(runtime, publish_wave) if embedded.owned else []
-
-        def supervise() -> None:
-            if embedded.supervise():
-                resume_runs(runtime, publish_wave)
-
-        yield Stack(runtime, upstream, supervise, tuple(resumed))
+        with supervised(embedded, current_runtime()) as supervision:
+            yield Stack(
+                current_runtime(), upstream, supervision.look_after, tuple(supervision.resumed)
+            )
 
 
 @contextmanager

@@ -3,18 +3,15 @@
 Every task may run twice, late, or after its twin; the ledger decides what counts.
 """
 
-from celery import Task, chord, shared_task
-from celery.exceptions import Reject
-from celery.signals import worker_shutting_down
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from typing import Any
 
-from pipeline import queues
-from pipeline.app import app
-from pipeline.broker import BrokerUnreachableError
+from celery import shared_task
+from celery.exceptions import Reject
+from celery.signals import worker_ready, worker_shutting_down
+
+from pipeline import publishing
+from pipeline.publishing import publish_wave
 from pipeline.runtime import current_runtime
-from storage.errors import StorageError
-from storage.run_records import RunState
 
 
 @shared_task(name="pipeline.fetch_batch", acks_late=True, max_retries=3, default_retry_delay=5)
@@ -28,18 +25,36 @@ def fetch_batch(run_id: str, batch_no: int) -> dict[str, object]:
     return result
 
 
-@shared_task(bind=True, name="pipeline.commit_wave", acks_late=True, max_retries=3)
-def commit_wave(self: Task, run_id: str, wave: int) -> dict[str, object]:
-    """Body of a chord: commit what the wave's batches staged; at most four attempts in 14 s."""
-    from pipeline.committing import commit_wave as commit  # noqa: PLC0415
+@shared_task(name="pipeline.commit_wave", acks_late=True, max_retries=3, default_retry_delay=5)
+def commit_wave(run_id: str, wave: int) -> dict[str, object]:
+    """Body of a chord: commit what the wave's batches staged."""
+    from pipeline.committing import commit_or_postpone  # noqa: PLC0415
 
-    try:
-        return commit(current_runtime(), run_id, wave, publish_wave)
-    except StorageError as error:
-        if error.transient and self.request.retries < self.max_retries:
-            raise self.retry(exc=error, countdown=2 ** (self.request.retries + 1)) from error
-        current_runtime().ledger.end_run(run_id, RunState.FAILED, error.message)
-        return {"run_id": run_id, "wave": wave, "failed": error.message}
+    return commit_or_postpone(current_runtime(), run_id, wave, publish_wave)
+
+
+@shared_task(name="pipeline.reconcile", acks_late=True, max_retries=0)
+def reconcile() -> dict[str, object]:
+    """Heal whatever is stuck, and begin what was missed."""
+    from pipeline.reconcile import reconcile as heal  # noqa: PLC0415
+
+    return {"did": heal(current_runtime(), publishing)}
+
+
+@shared_task(name="pipeline.tick", acks_late=True, max_retries=0)
+def tick(name: str) -> dict[str, object]:
+    """A beat of the schedule: begin the run of the slot that is due, unless it has begun."""
+    from pipeline.ticks import begin_due  # noqa: PLC0415
+
+    return {"run_id": begin_due(current_runtime(), name, publish_wave)}
+
+
+@worker_ready.connect
+def look_for_the_stuck(sender: Any = None, **_signal: object) -> None:
+    """At its start a worker heals what its predecessor left, and begins to show signs of life."""
+    from pipeline.worker_life import begin  # noqa: PLC0415
+
+    begin(current_runtime(), str(sender.hostname))
 
 
 @worker_shutting_down.connect
@@ -48,32 +63,3 @@ def give_batches_back(**_signal: object) -> None:
     from pipeline.fetching import STOPPING  # noqa: PLC0415
 
     STOPPING.set()
-
-
-def publish_wave(run_id: str, wave: int) -> None:
-    """Hand a wave's chord to the broker; batches that have ended are left out.
-
-    Raises:
-        BrokerUnreachableError: The broker or the result backend does not take it.
-    """
-    ledger = current_runtime().ledger
-    queue, numbers = ledger.batch_numbers(run_id, wave)
-    live = ledger.status(run_id).lane == "live"
-    priority = queues.LIVE_PRIORITY if live else queues.BULK_PRIORITY
-    options = {
-        "queue": queue,
-        "priority": queues.broker_priority(priority, app.conf.broker_url),
-    }
-    body = commit_wave.si(run_id, wave).set(**options)
-    try:
-        if numbers:
-            header = [fetch_batch.si(run_id, number).set(**options) for number in numbers]
-            chord(header)(body)
-        else:
-            body.apply_async()
-    except (OperationalError, RedisError, OSError) as error:
-        raise BrokerUnreachableError(
-            f"wave {wave} of run {run_id} could not be handed to the broker ({error})",
-            {"run_id": run_id, "wave": wave},
-        ) from error
-    ledger.mark_published(run_id, wave)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import pyarrow as pa
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, func, select, update
 
 from market.boards import BoardKind, InvalidBoardError
 from storage.catalog_rows import (
@@ -99,7 +99,7 @@ class Catalog:
         """
         codes = listing["symbol"].to_pylist()
         with self._database.writing() as connection:
-            self._lock(connection)
+            self._database.serialise(connection, _LOCK)  # two would each see half of the other
             query = select(symbol.c.symbol, symbol.c.name).where(symbol.c.listed)
             held = {code: name for code, name in connection.execute(query)}  # noqa: C416  (Rows)
             taken = connection.scalar(select(func.max(symbol.c.last_listed)))
@@ -130,7 +130,7 @@ class Catalog:
         """Take a whole list of boards of a kind as of a session, or set it aside. Idempotent."""
         codes = boards["board"].to_pylist()
         with self._database.writing() as connection:
-            self._lock(connection)
+            self._database.serialise(connection, _LOCK)  # two would each see half of the other
             known = {
                 row.code: row
                 for row in connection.execute(
@@ -179,7 +179,7 @@ class Catalog:
         """
         names = {row["symbol"]: row["name"] for row in members.to_pylist()}
         with self._database.writing() as connection:
-            self._lock(connection)
+            self._database.serialise(connection, _LOCK)  # two would each see half of the other
             found = connection.execute(
                 select(board.c.id, board.c.members_on).where(board.c.code == code)
             ).one_or_none()
@@ -229,11 +229,6 @@ class Catalog:
             return ListChange(accepted=False, reason=f"{doubt}; the last good list stays")
         settle(connection, name, codes)
         return None
-
-    def _lock(self, connection: Connection) -> None:
-        """One list at a time, as SQLite has it: two would each see half of the other."""
-        if not self._database.is_sqlite:
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
 
     def symbols(self, *, listed_only: bool = True) -> list[SymbolRow]:
         """Symbols, ascending."""

@@ -29,6 +29,7 @@ from market.errors import ConfigurationError
 from storage.errors import (
     CorruptFileError,
     DatabaseUnreachableError,
+    DiskFullError,
     StorageError,
     UnwritableError,
 )
@@ -38,7 +39,8 @@ _CONNECT_TIMEOUT_S = 5
 _MIGRATION_LOCK = 7_215_001
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _CORRUPT = ("malformed", "not a database")
-_UNWRITABLE = ("readonly", "read-only", "is full", "No space left", "unable to open database")
+_FULL = ("is full", "No space left", "could not extend file", "disk I/O error")
+_UNWRITABLE = ("readonly", "read-only", "unable to open database")
 _EPOCH_NOW = {
     "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
     "postgresql": "SELECT extract(epoch FROM clock_timestamp())::float8",
@@ -153,6 +155,14 @@ class Database:
         statement = text(_EPOCH_NOW[self._url.get_backend_name()])
         return float(connection.execute(statement).scalar_one())
 
+    def serialise(self, connection: Connection, number: int) -> None:
+        """Wait until no other transaction is past this point with the same number.
+
+        SQLite lets one transaction write at a time anyway.
+        """
+        if not self.is_sqlite:
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({number})"))
+
     def check(self) -> None:
         """Reach the database and make sure that it can be written.
 
@@ -202,10 +212,9 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         with self.engine.begin() as connection:
-            if not self.is_sqlite:
-                # Held by this transaction: a session's lock would go back to the pool with its
-                # connection, and keep every other process out for as long as this one lives.
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            # Held by this transaction: a session's lock would go back to the pool with its
+            # connection, and keep every other process out for as long as this one lives.
+            self.serialise(connection, _MIGRATION_LOCK)
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")
@@ -224,6 +233,12 @@ class Database:
                 f"{self._url.database} is no readable SQLite database ({cause}): it was left as it "
                 "is; move it away and synchronise again, or restore a backup",
                 {"path": str(self._url.database)},
+            )
+        if any(sign in cause for sign in _FULL):
+            return DiskFullError(
+                f"the database {self._url.database} cannot be written ({cause}): nothing that it "
+                "holds is lost; make room, and it goes on by itself",
+                {"database": self.address},
             )
         if any(sign in cause for sign in _UNWRITABLE):
             return UnwritableError(

@@ -13,7 +13,11 @@ class StorageError(QuantsyncError):
 
 
 class UnwritableError(StorageError):
-    """A folder or file cannot be written (read-only, full, no permission)."""
+    """A folder, file or database cannot be written (read-only, no permission, in the way)."""
+
+
+class DiskFullError(UnwritableError):
+    """There is no room left; what waits to be written is written once there is."""
 
     transient = True
 

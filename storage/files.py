@@ -1,5 +1,6 @@
 """Writing files so that a reader sees the old one or the new one, and a crash loses neither."""
 
+import errno
 import os
 import secrets
 from collections.abc import Callable
@@ -7,36 +8,61 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storage.errors import UnwritableError
+from storage.errors import DiskFullError, UnwritableError
 
 _ATTEMPTS = 3
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_SIGNS = ("No space left", "is full", "quota exceeded")
 
 
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+def replace_file(
+    path: Path,
+    write: Callable[[Path], None],
+    *,
+    written: Callable[[], None] = lambda: None,
+) -> None:
     """Write a file beside its place, make it durable, and move it there.
+
+    Args:
+        path: Its place.
+        write: Writes the file at the path it is given.
+        written: Called when the new file is durable and the old one still in its place.
 
     The temporary name begins with a dot, so that nothing that reads the folder takes it for data.
 
     Raises:
-        UnwritableError: Read-only, full, or no permission; what was there stays as it was.
+        DiskFullError: No room; what was there stays as it was.
+        UnwritableError: Read-only, or no permission; what was there stays as it was.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         _write_beside(path, temporary, write)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        written()
         temporary.replace(path)
         sync_folder(path.parent)
     except (OSError, pa.ArrowException) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise UnwritableError(
-            f"{path} cannot be written ({cause}): nothing that was there is lost; make room or "
-            "give permission, then run again",
-            {"path": str(path)},
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         if temporary.exists():
             temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError | pa.ArrowException) -> UnwritableError:
+    """The error for a path that cannot be written: the disk is full, or somebody must see to it."""
+    cause = getattr(error, "strerror", None) or str(error)
+    if getattr(error, "errno", None) in _FULL or any(sign in cause for sign in _FULL_SIGNS):
+        return DiskFullError(
+            f"{path} cannot be written ({cause}): nothing that was there is lost; make room, and "
+            "it goes on by itself",
+            {"path": str(path)},
+        )
+    return UnwritableError(
+        f"{path} cannot be written ({cause}): nothing that was there is lost; give permission, or "
+        "set QUANTSYNC_HOME to a place that can, then run again",
+        {"path": str(path)},
+    )
 
 
 def _write_beside(path: Path, temporary: Path, write: Callable[[Path], None]) -> None:

@@ -5,7 +5,7 @@ boards likewise under ``board_kline/``. The file *is* the partition: pandas, pol
 Spark read the folder as it lies.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,9 @@ from filelock import FileLock
 from market.bars import Dataset, bar_schema
 from market.periods import Period
 from market.sessions import Window
-from storage.errors import CorruptFileError, UnwritableError
-from storage.files import discard_leftovers, make_folder, replace_file
+from storage.errors import CorruptFileError
+from storage.files import discard_leftovers, make_folder, replace_file, unwritable
+from storage.killpoints import KillPoint, reach
 from storage.merging import merge_bars
 
 _ROW_GROUP = 64 * 1024  # small enough that one symbol's bars need not wait for the others
@@ -68,10 +69,23 @@ class Lake:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
-    def write(self, dataset: Dataset, period: Period, bars: pa.Table) -> list[PartitionWrite]:
+    def write(
+        self,
+        dataset: Dataset,
+        period: Period,
+        bars: pa.Table,
+        *,
+        after_each: Callable[[], None] = lambda: None,
+    ) -> list[PartitionWrite]:
         """Merge bars into their partitions, by the rule of :mod:`storage.merging`.
 
         Idempotent: a second call changes nothing and rewrites nothing.
+
+        Args:
+            dataset: Whose bars.
+            period: Length of the bars.
+            bars: In the dataset's schema, in any order.
+            after_each: Called after each partition; what it raises ends the write there.
 
         Raises:
             CorruptFileError: A partition is no readable Parquet file; it was left as it is.
@@ -80,6 +94,7 @@ class Lake:
         done = []
         for name, part in _parts(period, bars):
             done.append(self._merge(Partition(dataset, period, name), part))
+            after_each()
         return done
 
     def _merge(self, partition: Partition, bars: pa.Table) -> PartitionWrite:
@@ -89,7 +104,12 @@ class Lake:
             merge = merge_bars(partition.dataset, existing, bars)
             if merge.changed:
                 discard_leftovers(path)
-                replace_file(path, lambda temporary: _write_parquet(merge.bars, temporary))
+                replace_file(
+                    path,
+                    lambda temporary: _write_parquet(merge.bars, temporary),
+                    written=lambda: reach(KillPoint.PARTITION_WRITTEN),
+                )
+                reach(KillPoint.PARTITION_RENAMED)
         return PartitionWrite(
             partition=partition,
             rows=merge.bars.num_rows,
@@ -109,11 +129,7 @@ class Lake:
             make_folder(folder)
             lock.acquire()
         except OSError as error:
-            raise UnwritableError(
-                f"the lake {self.root} cannot be written ({error.strerror}): make room or give "
-                "permission, or set QUANTSYNC_HOME to a place that can",
-                {"path": str(self.root)},
-            ) from error
+            raise unwritable(self.root, error) from error
         try:
             yield
         finally:

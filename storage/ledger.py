@@ -15,17 +15,25 @@ from sqlalchemy.exc import IntegrityError
 from storage.database import Database
 from storage.errors import StorageError
 from storage.ledger_statements import (
+    FREE,
     add_notices,
+    at_least,
     cover,
     end_run_if_done,
+    free_batch,
+    free_wave,
     give_up_staged,
+    has_open_batches,
     held_batch,
     held_wave,
     insert_waves,
+    is_running,
+    may_be_tried,
     quarantine,
     refuse,
     replace_outcomes,
     run_row,
+    slot_is_served,
     status_of,
 )
 from storage.ledger_tables import installation, sync_batch, sync_outcome, sync_run, sync_wave
@@ -43,6 +51,9 @@ from storage.run_records import (
     Work,
 )
 
+_SLOTS, _CLAIMS = 7_215_004, 7_215_005
+"""Numbers of the locks that PostgreSQL needs where one transaction must see what another wrote."""
+
 
 class Ledger:
     """Runs, waves, batches and outcomes in SQL.
@@ -59,16 +70,15 @@ class Ledger:
         """Record a run with all its waves and batches.
 
         Returns:
-            False if a run of this kind and slot is already there; nothing is recorded then.
+            False if a run of this kind and slot is already there, or one of an earlier slot still
+            runs; nothing is recorded then.
         """
         with self._database.writing() as connection:
             now = self._database.now(connection)
-            if plan.slot is not None and connection.scalar(
-                select(sync_run.c.run_id).where(
-                    sync_run.c.kind == plan.kind, sync_run.c.slot == plan.slot
-                )
-            ):
-                return False
+            if plan.slot is not None:
+                self._database.serialise(connection, _SLOTS)
+                if connection.scalar(slot_is_served(plan.kind, plan.slot)):
+                    return False
             try:
                 connection.execute(insert(sync_run).values(**run_row(plan, now)))
             except IntegrityError:
@@ -78,24 +88,32 @@ class Ledger:
 
     # -- batches ---------------------------------------------------------------------------------
 
-    def claim_batch(self, run_id: str, batch_no: int, lease_s: float) -> Claim | None:
-        """Take a batch that is pending, or whose lease has ended; None if someone else has it."""
+    def claim_batch(
+        self, run_id: str, batch_no: int, lease_s: float, owner: str = ""
+    ) -> Claim | None:
+        """Take a batch that is pending, or whose lease has ended; None if it is not to be had.
+
+        That is: someone else has it, it or its run has ended, or it is a suspect (its workers died
+        :data:`SUSPECT_AFTER` times) and another suspect is being tried.
+
+        Args:
+            run_id: The run.
+            batch_no: Which of its batches.
+            lease_s: How long the claim holds unless it is renewed.
+            owner: The process that asks, so that its leases are void when it dies.
+        """
         with self._database.writing() as connection:
+            self._database.serialise(connection, _CLAIMS)
             now = self._database.now(connection)
             token = uuid.uuid4().hex
             changed = connection.execute(
                 update(sync_batch)
                 .where(sync_batch.c.run_id == run_id, sync_batch.c.batch_no == batch_no)
-                .where(
-                    (sync_batch.c.state == BatchState.PENDING.value)
-                    | (
-                        (sync_batch.c.state == BatchState.LEASED.value)
-                        & (sync_batch.c.lease_until < now)
-                    )
-                )
+                .where(free_batch(now), may_be_tried(now), is_running(run_id))
                 .values(
                     state=BatchState.LEASED.value,
                     token=token,
+                    owner=owner,
                     lease_until=now + lease_s,
                     attempt=sync_batch.c.attempt + 1,
                     done=0,
@@ -136,11 +154,14 @@ class Ledger:
         return changed.rowcount == 1
 
     def release_batch(self, claim: Claim) -> None:
-        """Give a batch back unfinished; whoever gets its message next begins it anew."""
+        """Give a batch back unfinished; whoever gets its message next begins it anew.
+
+        It does not count as an attempt: the batch is not at fault.
+        """
         with self._database.writing() as connection:
             connection.execute(
                 held_batch(claim).values(
-                    state=BatchState.PENDING.value, token=None, lease_until=None, done=0
+                    **FREE, state=BatchState.PENDING.value, attempt=sync_batch.c.attempt - 1, done=0
                 )
             )
 
@@ -168,6 +189,17 @@ class Ledger:
         }
         return self._end_batch(claim, values, work, outcomes)
 
+    def is_staged_by(self, claim: Claim) -> bool:
+        """Whether a batch was staged under this very claim."""
+        staged = [BatchState.STAGED.value, BatchState.COMMITTED.value]
+        with self._database.reading() as connection:
+            token = connection.scalar(
+                select(sync_batch.c.token)
+                .where(sync_batch.c.run_id == claim.run_id, sync_batch.c.batch_no == claim.number)
+                .where(sync_batch.c.state.in_(staged))
+            )
+        return token == claim.token
+
     def fail_batch(
         self, claim: Claim, *, reason: str, work: Work, outcomes: Sequence[OutcomeRow]
     ) -> bool:
@@ -183,7 +215,9 @@ class Ledger:
         outcomes: Sequence[OutcomeRow],
     ) -> bool:
         with self._database.writing() as connection:
-            changed = connection.execute(held_batch(claim).values(**values, lease_until=None))
+            now = self._database.now(connection)
+            ended = held_batch(claim).where(is_running(claim.run_id))
+            changed = connection.execute(ended.values(**values, lease_until=None, ended_at=now))
             if changed.rowcount != 1:
                 return False
             replace_outcomes(connection, claim, work, outcomes)
@@ -194,11 +228,17 @@ class Ledger:
     def mark_published(self, run_id: str, wave: int) -> None:
         """Note that a wave's chord was handed to the broker."""
         with self._database.writing() as connection:
+            now = self._database.now(connection)
             connection.execute(
                 update(sync_wave)
                 .where(sync_wave.c.run_id == run_id, sync_wave.c.wave == wave)
                 .where(sync_wave.c.state == WaveState.PLANNED.value)
                 .values(state=WaveState.PUBLISHED.value)
+            )
+            connection.execute(
+                update(sync_batch)
+                .where(sync_batch.c.run_id == run_id, sync_batch.c.wave == wave)
+                .values(published_at=now)
             )
 
     def batch_numbers(self, run_id: str, wave: int) -> tuple[str, list[int]]:
@@ -223,51 +263,6 @@ class Ledger:
             ).all()
         return queue, list(numbers)
 
-    def unfinished_waves(self, run_id: str) -> list[tuple[int, int]]:
-        """Waves that were published but not committed, each with its batches that need a worker.
-
-        A batch whose lease still runs is being worked on and is not counted.
-        """
-        with self._database.reading() as connection:
-            now = self._database.now(connection)
-            idle = (sync_batch.c.state == BatchState.PENDING.value) | (
-                (sync_batch.c.state == BatchState.LEASED.value) & (sync_batch.c.lease_until < now)
-            )
-            rows = connection.execute(
-                select(sync_wave.c.wave, func.count(sync_batch.c.batch_no).filter(idle))
-                .join(
-                    sync_batch,
-                    (sync_batch.c.run_id == sync_wave.c.run_id)
-                    & (sync_batch.c.wave == sync_wave.c.wave),
-                )
-                .where(sync_wave.c.run_id == run_id)
-                .where(
-                    sync_wave.c.state.in_([WaveState.PUBLISHED.value, WaveState.COMMITTING.value])
-                )
-                .group_by(sync_wave.c.wave)
-                .order_by(sync_wave.c.wave)
-            ).all()
-        return [(wave, count) for wave, count in rows]
-
-    def release_leases(self) -> int:
-        """Give back every batch and wave lease; how many there were.
-
-        Only for a caller who knows that no worker is alive, such as the owner of a home's stack
-        before it starts any.
-        """
-        with self._database.writing() as connection:
-            batches = connection.execute(
-                update(sync_batch)
-                .where(sync_batch.c.state == BatchState.LEASED.value)
-                .values(state=BatchState.PENDING.value, token=None, lease_until=None)
-            )
-            waves = connection.execute(
-                update(sync_wave)
-                .where(sync_wave.c.state == WaveState.COMMITTING.value)
-                .values(state=WaveState.PUBLISHED.value, token=None, lease_until=None)
-            )
-        return batches.rowcount + waves.rowcount
-
     def planned_wave_after(self, run_id: str, wave: int) -> int | None:
         """The next wave that was not yet published."""
         with self._database.reading() as connection:
@@ -278,48 +273,47 @@ class Ledger:
             )
         return following
 
-    def claim_wave(self, run_id: str, wave: int, lease_s: float) -> Claim | None:
+    def claim_wave(self, run_id: str, wave: int, lease_s: float, owner: str = "") -> Claim | None:
         """Take the committing lease of a wave whose batches have all ended.
 
-        None while a batch still needs a worker, while someone else commits, or after it.
+        None while a batch still needs a worker, while someone else commits, after it, and when the
+        run has ended.
         """
-        open_batches = (
-            select(func.count())
-            .select_from(sync_batch)
-            .where(sync_batch.c.run_id == run_id, sync_batch.c.wave == wave)
-            .where(sync_batch.c.state.in_([BatchState.PENDING.value, BatchState.LEASED.value]))
-            .scalar_subquery()
-        )
         with self._database.writing() as connection:
             now = self._database.now(connection)
             token = uuid.uuid4().hex
             changed = connection.execute(
                 update(sync_wave)
                 .where(sync_wave.c.run_id == run_id, sync_wave.c.wave == wave)
-                .where(
-                    sync_wave.c.state.in_([WaveState.PLANNED.value, WaveState.PUBLISHED.value])
-                    | (
-                        (sync_wave.c.state == WaveState.COMMITTING.value)
-                        & (sync_wave.c.lease_until < now)
-                    )
-                )
-                .where(open_batches == 0)
+                .where(free_wave(now), ~has_open_batches(), is_running(run_id))
                 .values(
                     state=WaveState.COMMITTING.value,
                     token=token,
+                    owner=owner,
                     lease_until=now + lease_s,
                     attempt=sync_wave.c.attempt + 1,
                 )
             )
         return Claim(run_id, wave, token, 1) if changed.rowcount == 1 else None
 
+    def renew_wave(self, claim: Claim, lease_s: float, bars_written: int | None = None) -> bool:
+        """Prolong a committing lease, and note the bars written so far; False if it was lost.
+
+        What is noted only grows: a commit that is repeated after a crash writes less.
+        """
+        with self._database.writing() as connection:
+            now = self._database.now(connection)
+            kept = held_wave(claim).values(lease_until=now + lease_s)
+            if bars_written is not None:
+                kept = kept.values(bars_written=at_least(sync_wave.c.bars_written, bars_written))
+            changed = connection.execute(kept)
+        return changed.rowcount == 1
+
     def release_wave(self, claim: Claim, reason: str) -> None:
         """Give a committing lease back after a failed commit, saying why it failed."""
         with self._database.writing() as connection:
             connection.execute(
-                held_wave(claim).values(
-                    state=WaveState.PUBLISHED.value, lease_until=None, reason=reason
-                )
+                held_wave(claim).values(**FREE, state=WaveState.PUBLISHED.value, reason=reason)
             )
 
     def staged(self, run_id: str, wave: int) -> list[tuple[BatchPlan, dict[str, Any]]]:
@@ -345,7 +339,8 @@ class Ledger:
     ) -> bool:
         """Record a wave as committed: coverage, quarantine, further waves, and the run's end.
 
-        Call it after the lake and the warehouse hold the bars. False if the lease was lost.
+        Call it after the lake and the warehouse hold the bars. False if the lease was lost, or the
+        run has ended; nothing is recorded then, and what was staged is still needed by another.
 
         Args:
             claim: The committing lease.
@@ -358,9 +353,11 @@ class Ledger:
         with self._database.writing() as connection:
             now = self._database.now(connection)
             changed = connection.execute(
-                held_wave(claim).values(
+                held_wave(claim)
+                .where(is_running(claim.run_id))
+                .values(
                     state=WaveState.COMMITTED.value,
-                    bars_written=bars_written,
+                    bars_written=at_least(sync_wave.c.bars_written, bars_written),
                     committed_at=now,
                     lease_until=None,
                     reason=None,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select, update
 
 from storage.coverage import extend_coverage
 from storage.ledger_tables import (
@@ -16,6 +16,7 @@ from storage.ledger_tables import (
 )
 from storage.run_records import (
     SUCCESSES,
+    SUSPECT_AFTER,
     BatchPlan,
     BatchState,
     Claim,
@@ -81,6 +82,65 @@ def insert_waves(connection: Connection, run_id: str, waves: Sequence[WavePlan])
                     state=BatchState.PENDING.value,
                 )
             )
+
+
+FREE: dict[str, None] = {"token": None, "owner": None, "lease_until": None}
+"""Column values of a batch or wave that nobody holds."""
+
+
+def is_running(run_id: str) -> ColumnElement[bool]:
+    """Whether the run has not ended."""
+    running = sync_run.c.state == RunState.RUNNING.value
+    return select(sync_run.c.run_id).where(sync_run.c.run_id == run_id, running).exists()
+
+
+def slot_is_served(kind: str, slot: str) -> Select[tuple[str]]:
+    """The run that serves a slot, or that of an earlier slot which has not ended."""
+    running = sync_run.c.slot.is_not(None) & (sync_run.c.state == RunState.RUNNING.value)
+    return (
+        select(sync_run.c.run_id)
+        .where(sync_run.c.kind == kind, (sync_run.c.slot == slot) | running)
+        .limit(1)
+    )
+
+
+def free_batch(now: float) -> ColumnElement[bool]:
+    """Whether a batch is pending, or its lease has ended."""
+    expired = (sync_batch.c.state == BatchState.LEASED.value) & (sync_batch.c.lease_until < now)
+    return (sync_batch.c.state == BatchState.PENDING.value) | expired
+
+
+def may_be_tried(now: float) -> ColumnElement[bool]:
+    """Whether a batch is no suspect, or no other suspect is being tried."""
+    other = sync_batch.alias()
+    tried = (
+        select(other.c.batch_no)
+        .where(other.c.state == BatchState.LEASED.value, other.c.lease_until >= now)
+        .where(other.c.attempt > SUSPECT_AFTER)
+    )
+    return (sync_batch.c.attempt < SUSPECT_AFTER) | ~tried.exists()
+
+
+def free_wave(now: float) -> ColumnElement[bool]:
+    """Whether nobody commits a wave, or the lease of who did has ended."""
+    waiting = sync_wave.c.state.in_([WaveState.PLANNED.value, WaveState.PUBLISHED.value])
+    expired = (sync_wave.c.state == WaveState.COMMITTING.value) & (sync_wave.c.lease_until < now)
+    return waiting | expired
+
+
+def at_least(column: ColumnElement[int], number: int) -> ColumnElement[int]:
+    """The larger of a column and a number."""
+    return case((column > number, column), else_=number)
+
+
+def has_open_batches() -> ColumnElement[bool]:
+    """Whether a batch of the wave still needs a worker."""
+    return (
+        select(sync_batch.c.batch_no)
+        .where(sync_batch.c.run_id == sync_wave.c.run_id, sync_batch.c.wave == sync_wave.c.wave)
+        .where(sync_batch.c.state.in_([BatchState.PENDING.value, BatchState.LEASED.value]))
+        .exists()
+    )
 
 
 def held_batch(claim: Claim) -> Any:
@@ -255,6 +315,7 @@ def status_of(connection: Connection, row: Row[Any], now: float) -> RunStatus:
             func.count(),
             func.count().filter(sync_wave.c.state == WaveState.COMMITTED.value),
             func.coalesce(func.sum(sync_wave.c.bars_written), 0),
+            func.min(sync_wave.c.reason),
         ).where(sync_wave.c.run_id == row.run_id)
     ).one()
     return RunStatus(
@@ -280,4 +341,6 @@ def status_of(connection: Connection, row: Row[Any], now: float) -> RunStatus:
         requests=int(batches[3]),
         bars_written=int(waves[2]),
         outcomes=_outcome_counts(connection, row.run_id),
+        deadline_at=row.deadline_at,
+        trouble=waves[3],
     )

@@ -32,6 +32,10 @@ SUCCESSES = ("ok", "unchanged", "empty_suspended", "empty_not_listed", "delisted
 """Outcomes after which nothing is owed."""
 
 
+SUSPECT_AFTER = 2
+"""A batch whose workers died this often is tried alone, so that it takes no other down with it."""
+
+
 class RunState(StrEnum):
     """How a run stands. ``COMMITTED``, ``PARTIAL``, ``FAILED`` are ends."""
 
@@ -158,7 +162,12 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on a batch or to commit a wave, until the lease ends."""
+    """The right to work on a batch or to commit a wave, until the lease ends.
+
+    Attributes:
+        number: Of the batch, or of the wave.
+        attempt: How often it has been taken, this time included.
+    """
 
     run_id: str
     number: int
@@ -198,6 +207,8 @@ class RunStatus:
         items: Fetches planned so far; a run that begins with a list learns more on the way.
         done: Fetches ended.
         outcomes: How often each outcome stands, by name.
+        deadline_at: When it ends as partial, if it has not ended before.
+        trouble: Why the wave that is due could not be committed yet; it will be tried again.
     """
 
     run_id: str
@@ -222,6 +233,8 @@ class RunStatus:
     requests: int
     bars_written: int
     outcomes: dict[str, int]
+    deadline_at: float
+    trouble: str | None = None
 
 
 def new_run_id() -> str:

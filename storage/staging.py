@@ -33,6 +33,7 @@ class Staging:
             The manifest that the ledger keeps: for each table its file, hash and rows.
 
         Raises:
+            DiskFullError: No room; nothing counts as staged.
             UnwritableError: The folder cannot be written; nothing counts as staged.
         """
         staged: dict[str, Any] = {}
@@ -77,11 +78,16 @@ class Staging:
             path.unlink(missing_ok=True)
             _remove_if_empty(path.parent)
 
+    def run_ids(self) -> list[str]:
+        """Runs that have staged something which still lies there."""
+        if not self.root.exists():
+            return []
+        return sorted(path.name for path in self.root.iterdir() if path.is_dir())
+
     def discard_run(self, run_id: str) -> None:
         """Remove all that a run has staged."""
-        folder = self.root / run_id
-        if folder.exists():
-            shutil.rmtree(folder)
+        # Another reconciler may do the same at this moment.
+        shutil.rmtree(self.root / run_id, ignore_errors=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

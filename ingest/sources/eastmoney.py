@@ -30,7 +30,6 @@ from ingest.source import (
     Adjustment,
     Bars,
     SchemaDriftError,
-    SourceError,
     TruncatedListError,
 )
 from ingest.sources.bodies import Question, diagnose, history_of_empty, list_total
@@ -43,7 +42,7 @@ from market.boards import (
     BoardKind,
 )
 from market.clock import Clock
-from market.errors import InvalidSymbolError
+from market.errors import InvalidSymbolError, QuantsyncError
 from market.periods import Period
 from market.sessions import SESSION_CLOSE, Window
 from market.symbols import Symbol, SymbolKind, parse_symbol
@@ -211,8 +210,8 @@ class EastmoneySource:
                 frame = call()
                 if frame.empty:
                     history = history_of_empty(question, _last(question, seen))
-            except SourceError:
-                raise
+            except QuantsyncError:
+                raise  # a typed failure, or the batch's own end
             except Exception as error:  # noqa: BLE001
                 # AKShare raises whatever its parsing trips over (TypeError on a null body,
                 # KeyError on a renamed field): the body says what really happened.

@@ -209,7 +209,7 @@ def test_real_prices_are_not_mixed_into_simulated_ones(installation: Installatio
     def status(upstream: str) -> RunStatus:
         return RunStatus(
             "r", "stocks", "daily", None, upstream, "live", {}, [], "running",  # type: ignore[arg-type]
-            None, 0, None, 0, 0, 0, 0, 0, 0, 0, 0, 0, {},
+            None, 0, None, 0, 0, 0, 0, 0, 0, 0, 0, 0, {}, 0,
         )  # fmt: skip
 
     _refuse_mixing(runtime, status("simulator"))

@@ -32,8 +32,9 @@ class CountingBudget:
     lanes: list[Lane] = field(default_factory=list)
     sent: list[float] = field(default_factory=list)
 
-    def acquire(self, lane: Lane, deadline: float) -> Permit:
+    def acquire(self, lane: Lane, deadline: float, alive: Callable[[], None]) -> Permit:
         """Grant and note."""
+        alive()
         assert deadline > time.monotonic()
         self.lanes.append(lane)
         return Permit(0.0, lambda: self.sent.append(time.monotonic()))

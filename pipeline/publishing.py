@@ -1,0 +1,132 @@
+"""What is handed to the broker: chords of waves in the ordinary course, single tasks to recover."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from celery import chord
+from celery.signals import after_task_publish
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from pipeline import queues
+from pipeline.app import app
+from pipeline.broker import BrokerUnreachableError
+from pipeline.runtime import Runtime, current_runtime
+from storage.killpoints import KillPoint, reach
+
+
+def publish_wave(run_id: str, wave: int) -> None:
+    """Hand a wave's chord to the broker; batches that have ended are left out.
+
+    Raises:
+        BrokerUnreachableError: The broker or the result backend does not take it.
+    """
+    from pipeline.tasks import commit_wave, fetch_batch  # noqa: PLC0415  (tasks publish, too)
+
+    runtime = current_runtime()
+    queue, numbers = runtime.ledger.batch_numbers(run_id, wave)
+    options = _options(runtime, run_id, queue)
+    body = commit_wave.si(run_id, wave).set(**options)
+    with _broker_needed(f"wave {wave} of run {run_id}"):
+        _declare(queue)
+        if numbers:
+            header = [fetch_batch.si(run_id, number).set(**options) for number in numbers]
+            chord(header)(body)
+        else:
+            body.apply_async()
+    runtime.ledger.mark_published(run_id, wave)
+
+
+def publish_batches(run_id: str, wave: int, queue: str, numbers: Sequence[int]) -> None:
+    """Hand batches to the broker once more, outside any chord.
+
+    Each is followed by the wave's commit, which does nothing while another batch is open.
+
+    Raises:
+        BrokerUnreachableError: The broker does not take them.
+    """
+    from pipeline.tasks import commit_wave, fetch_batch  # noqa: PLC0415
+
+    runtime = current_runtime()
+    options = _options(runtime, run_id, queue)
+    with _broker_needed(f"batches of run {run_id}"):
+        _declare(queue)
+        for number in numbers:
+            fetch_batch.si(run_id, number).apply_async(
+                link=commit_wave.si(run_id, wave).set(**options), retry_policy=_BRIEFLY, **options
+            )
+    runtime.recovery.mark_published(run_id, numbers)
+
+
+def waiting_messages(queue: str) -> int:
+    """How many messages of a queue no worker has taken.
+
+    Raises:
+        BrokerUnreachableError: The broker does not say.
+    """
+    with (
+        _broker_needed(f"the length of {queue}"),
+        app.connection_for_write(connect_timeout=3) as connection,
+    ):
+        bound = app.amqp.queues[queue](connection.default_channel)
+        bound.declare()
+        return int(bound.queue_declare().message_count)
+
+
+def forget_messages(queue_names: Sequence[str]) -> None:
+    """Drop the messages of queues: only for who publishes their work anew.
+
+    Raises:
+        BrokerUnreachableError: The broker does not answer.
+    """
+    with (
+        _broker_needed("the queues"),
+        app.connection_for_write(connect_timeout=3) as connection,
+    ):
+        for name in queue_names:
+            bound = app.amqp.queues[name](connection.default_channel)
+            bound.declare()
+            bound.purge()
+
+
+_BRIEFLY = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.3, "interval_max": 1}
+"""The reconciler comes again: it need not wait for the broker."""
+
+
+def _options(runtime: Runtime, run_id: str, queue: str) -> dict[str, Any]:
+    live = runtime.ledger.status(run_id).lane == "live"
+    priority = queues.LIVE_PRIORITY if live else queues.BULK_PRIORITY
+    return {
+        "queue": queue,
+        "priority": queues.broker_priority(priority, app.conf.broker_url),
+    }
+
+
+def _declare(name: str) -> None:
+    """Make sure that a queue is bound: a Redis that lost its data would drop what is published."""
+    with app.connection_for_write(connect_timeout=3) as connection:
+        app.amqp.queues[name](connection.default_channel).declare()
+
+
+@contextmanager
+def _broker_needed(what: str) -> Iterator[None]:
+    transport = app.connection_for_write()
+    refusals: tuple[type[Exception], ...] = (
+        OperationalError,
+        RedisError,
+        OSError,
+        *transport.connection_errors,
+        *transport.channel_errors,
+    )
+    try:
+        yield
+    except refusals as error:
+        raise BrokerUnreachableError(
+            f"{what} could not be handed to the broker, which does not take it ({error})",
+        ) from error
+
+
+@after_task_publish.connect
+def _message_has_left(**_signal: object) -> None:
+    reach(KillPoint.MESSAGE_PUBLISHED)

@@ -1,0 +1,61 @@
+"""Supervision of the embedded stack: processes kept alive, and what they lose given back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline import publishing
+from pipeline.embedded import EmbeddedStack, Exit
+from pipeline.reconcile import ReconcilerThread, resume_runs
+from pipeline.runtime import Runtime
+from storage.errors import StorageError
+
+
+class Supervision:
+    """Looks after a stack that is up.
+
+    Attributes:
+        resumed: Runs that an earlier stack left unfinished and that go on.
+    """
+
+    def __init__(
+        self, stack: EmbeddedStack, runtime: Runtime, reconciler: ReconcilerThread
+    ) -> None:
+        self.resumed = resume_runs(runtime, publishing) if stack.owned else []
+        self._stack, self._runtime, self._reconciler = stack, runtime, reconciler
+
+    def look_after(self) -> None:
+        """Restart what exited, and give back what it held. Call it about once a second.
+
+        Raises:
+            EmbeddedError: A part of the stack exits again and again.
+        """
+        exits, taken_over = self._stack.supervise()
+        if taken_over:
+            resume_runs(self._runtime, publishing)
+        for gone in exits:
+            self._give_back(gone)
+        if exits:
+            self._reconciler.wake()
+
+    def _give_back(self, gone: Exit) -> None:
+        if gone.identity is None:
+            return
+        try:
+            # Killed by a signal, it may have died of its work; having ended itself, it did not.
+            self._runtime.recovery.void_leases([gone.identity], at_fault=gone.code < 0)
+        except StorageError as error:
+            if not error.transient:
+                raise
+            # The reconciler, or whoever wants the batch next, sees that the process is gone.
+
+
+@contextmanager
+def supervised(stack: EmbeddedStack, runtime: Runtime) -> Iterator[Supervision]:
+    """A supervision whose reconciler works while the block runs."""
+    reconciler = ReconcilerThread(runtime, publishing)
+    supervision = Supervision(stack, runtime, reconciler)
+    reconciler.start()
+    try:
+        yield supervision
+    finally:
+        reconciler.stop()

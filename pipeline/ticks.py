@@ -1,0 +1,83 @@
+"""Ticks of the schedule: the run of the slot that is due, begun once however often it is asked for.
+
+Beat's ticks may be late, doubled or lost. What counts is the slot, which is unique in the ledger; a
+slot that nobody served is found by the reconciler. Slots that were missed while nothing ran, or
+while the run of an earlier one went on, are served by one run: it fetches all that is missing.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from market.errors import QuantsyncError
+from market.periods import Period
+from pipeline.broker import BrokerUnreachableError
+from pipeline.committing import Publish
+from pipeline.options import split_names
+from pipeline.plans import STOCKS, Request
+from pipeline.runs import start_run
+from pipeline.runtime import Runtime
+from scheduling.slots import FIVE_MINUTES, SlotRule
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A run that the schedule asks for."""
+
+    kind: str
+    period: Period
+    rule: SlotRule
+
+
+SCHEDULE = {"stocks_5m": Scheduled(STOCKS, Period.M5, FIVE_MINUTES)}
+"""Runs by the name that ticks carry."""
+
+
+def begin_due(runtime: Runtime, name: str, publish: Publish) -> str | None:
+    """Begin the run of the slot that is due.
+
+    Returns:
+        Its id; None if no slot is due, a run serves it already, or that of an earlier slot goes on.
+
+    Raises:
+        QuantsyncError: It could not be planned or published; the slot can be asked for again.
+    """
+    scheduled, upstream = SCHEDULE[name], runtime.settings.quantsync_upstream
+    now = runtime.clock(upstream).now()
+    due = scheduled.rule.due(now, runtime.calendar)
+    newest = runtime.recovery.newest_slot(scheduled.kind)
+    served = None if newest is None else datetime.fromisoformat(newest)
+    if due is None or (served is not None and served >= due):
+        return None
+    names = split_names(runtime.settings.watch_list)
+    request = Request(
+        kind=scheduled.kind,
+        upstream=upstream,
+        period=scheduled.period,
+        symbols=names,
+        slot=due.isoformat(),
+        missed=scheduled.rule.missed(served, due),
+    )
+    run_id = start_run(runtime, request, publish)
+    if run_id is not None:
+        log.info("run %s serves the slot %s of %s", run_id, request.slot, name)
+    return run_id
+
+
+def begin_missed(runtime: Runtime, publish: Publish) -> Iterator[str]:
+    """Begin the runs of slots that a schedule which is kept here has missed, a sentence each."""
+    if not runtime.settings.schedule_enabled:
+        return
+    for name in SCHEDULE:
+        try:
+            run_id = begin_due(runtime, name, publish)
+        except BrokerUnreachableError as error:
+            log.warning("the slot of %s waits for the broker: %s", name, error)
+        except QuantsyncError:
+            log.exception("the slot of %s could not be begun; the next round tries again", name)
+        else:
+            if run_id is not None:
+                yield f"run {run_id} was begun for a slot of {name} that nobody had served"

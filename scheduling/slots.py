@@ -1,0 +1,62 @@
+"""Slots: the instants that scheduled runs serve, and which of them are due.
+
+A slot belongs to the market's day, not to the moment at which some clock ticks: a tick that comes
+late, twice, or from a second scheduler means the same slot, and one run serves it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+
+from market.clock import EXCHANGE_TZ, in_shanghai
+from market.sessions import TradingCalendar
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRule:
+    """Slots every so many minutes within a session, from ``first`` to ``last``, both included.
+
+    Attributes:
+        every_min: Minutes between two slots.
+        first: The session's first slot, Asia/Shanghai.
+        last: Its last one.
+        skip: Half-open ranges ``[from, to)`` without slots, e.g. the lunch break.
+    """
+
+    every_min: int
+    first: time
+    last: time
+    skip: tuple[tuple[time, time], ...] = ()
+
+    def of_session(self, session: datetime) -> list[datetime]:
+        """The slots of the day that an instant falls on, ascending; all days look alike here."""
+        day = in_shanghai(session).date()
+        at = datetime.combine(day, self.first, tzinfo=EXCHANGE_TZ)
+        end = datetime.combine(day, self.last, tzinfo=EXCHANGE_TZ)
+        slots = []
+        while at <= end:
+            if not any(start <= at.time() < stop for start, stop in self.skip):
+                slots.append(at)
+            at += timedelta(minutes=self.every_min)
+        return slots
+
+    def due(self, now: datetime, calendar: TradingCalendar) -> datetime | None:
+        """The latest slot that has come in the session of ``now``; None before it, and on days off.
+
+        Raises:
+            CalendarRangeError: ``now`` is beyond the recorded calendar.
+        """
+        if not calendar.is_session(in_shanghai(now).date()):
+            return None
+        return max((slot for slot in self.of_session(now) if slot <= now), default=None)
+
+    def missed(self, served: datetime | None, due: datetime) -> int:
+        """How many slots of the day of ``due`` came after the one served last and before it."""
+        return sum(
+            1 for slot in self.of_session(due) if slot < due and (served is None or slot > served)
+        )
+
+
+FIVE_MINUTES = SlotRule(
+    every_min=5, first=time(9, 35), last=time(15, 10), skip=((time(11, 35), time(13, 5)),)
+)
+"""The stock sync: after each 5m bar, and twice after the close, when the last bars are final."""
