@@ -42,6 +42,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": _transport_options(settings),
         "result_expires": 3600,
         "result_chord_expires": 86_400,
+        # One for all threads: see listen_for_no_results. Its connections are a pool's.
+        "result_backend_thread_safe": True,
         "result_backend_always_retry": True,
         "result_backend_transport_options": {
             "retry_policy": {
@@ -109,6 +111,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
 def create_app(settings: Settings) -> Celery:
     """A configured app; task modules are imported when a worker or a caller first needs them."""
     celery = Celery("quantsync", set_as_current=True)
+    celery.set_default()  # "current" is this thread's alone; others publish, too
     celery.conf.update(celery_config(settings))
     celery.conf.imports = ("pipeline.tasks",)
     return celery

@@ -177,16 +177,20 @@ def _print_members(runtime: Runtime, board: str, on: date | None, *, as_json: bo
 
 def _status(as_json: Json = False) -> None:
     """What is held, how far it is complete, and the newest runs."""
+    from pipeline.diagnosis import outlook  # noqa: PLC0415
+
     runtime = Runtime(read_settings())
     held = _held(runtime)
     running = runtime.ledger.runs(10, state=RunState.RUNNING)
     latest = runtime.ledger.runs(5)
-    document = {
+    document: dict[str, Any] = {
         "home": str(runtime.settings.home),
         "database": runtime.database.address,
         "lake": str(runtime.settings.lake_path),
         "held": held,
-        "running": [output.status_json(run) for run in running],
+        "running": [
+            {**output.status_json(run), "outlook": outlook(runtime, run)} for run in running
+        ],
         "latest": [output.status_json(run) for run in latest],
     }
     if as_json:
@@ -201,6 +205,10 @@ def _status(as_json: Json = False) -> None:
             f"{row['complete_from']} to {row['complete_to']} "
             f"({row['behind']} end earlier)"
         )
+    for run in document["running"]:
+        output.console.print(f"running   {run['kind']} {run['period']} (run {run['run_id']})")
+        for sentence in run["outlook"]:
+            output.console.print(f"            {output.plain(sentence)}")
     output.console.print(output.runs_table(latest) if latest else "no runs yet")
 
 

@@ -1,7 +1,7 @@
 """``quantsync sync`` and ``quantsync backfill``: ask for data and watch it arrive."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -10,6 +10,7 @@ from market.errors import UsageError
 from market.periods import Period, parse_fetched_period
 from market.symbols import parse_stock
 from pipeline import output
+from pipeline.following import follow, report
 from pipeline.options import (
     From,
     Json,
@@ -21,10 +22,9 @@ from pipeline.options import (
     split_names,
 )
 from pipeline.plans import CONCEPTS, INDUSTRIES, STOCKS, Request
-from pipeline.settings import Settings, read_settings
+from pipeline.settings import read_settings
 from pipeline.stack import Stack, running_stack
-from storage.errors import StorageError
-from storage.run_records import SUCCESSES, RunState, RunStatus
+from storage.run_records import RunState
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -168,8 +168,8 @@ def _run(requests: Sequence[Request], *, as_json: bool, wait: bool) -> None:
         if not wait:
             _announce(run_ids, as_json=as_json)
             return
-        ended = _follow(stack, run_ids, quiet=as_json)
-        documents = [_report(stack, status, settings, as_json=as_json) for status in ended]
+        ended = follow(stack, run_ids, quiet=as_json)
+        documents = [report(stack.runtime, status, settings, as_json=as_json) for status in ended]
     if as_json:
         output.print_json(documents[0] if len(documents) == 1 else {"runs": documents})
     if any(status.state is not RunState.COMMITTED for status in ended):
@@ -190,47 +190,9 @@ def _start(stack: Stack, requests: Sequence[Request]) -> list[str]:
     return run_ids
 
 
-def _follow(stack: Stack, run_ids: Sequence[str], *, quiet: bool) -> list[RunStatus]:
-    from pipeline.runs import follow_run  # noqa: PLC0415
-
-    budget = ", ".join(str(w) for w in stack.runtime.settings.windows_for(stack.upstream))
-    ended = []
-    with output.RunProgress(quiet=quiet) as progress:
-
-        def look_after() -> None:
-            stack.supervise()
-            try:
-                for other in run_ids:
-                    progress.show(stack.runtime.ledger.status(other), budget)
-            except StorageError as error:
-                if not error.transient:
-                    raise
-                progress.say(f"waiting: {error}")
-
-        for run_id in run_ids:
-            for status in follow_run(stack.runtime, run_id, each=look_after):
-                last = status
-            progress.show(last, budget)
-            ended.append(last)
-    return ended
-
-
 def _announce(run_ids: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         output.print_json({"run_ids": list(run_ids)})
         return
     for run_id in run_ids:
         output.console.print(f"enqueued run {run_id}: follow it with `quantsync runs {run_id}`")
-
-
-def _report(
-    stack: Stack, status: RunStatus, settings: Settings, *, as_json: bool
-) -> dict[str, Any]:
-    failures = stack.runtime.ledger.outcomes(status.run_id, exclude=SUCCESSES)
-    if not as_json:
-        landed = [
-            f"Parquet {settings.lake_path}",
-            f"SQL     {stack.runtime.database.address}",
-        ]
-        output.show_run(status, failures, landed if status.bars_written else [])
-    return output.run_document(status, failures)

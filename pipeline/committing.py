@@ -89,9 +89,9 @@ def commit_wave(runtime: Runtime, run_id: str, wave: int, publish: Publish) -> d
         except LeaseLostError as error:
             log.warning("%s", error)
             return {**said, "refused": error.message}
-        except QuantsyncError as error:
+        except Exception as error:
             log.exception("wave %s of run %s could not be committed", wave, run_id)
-            _give_back(runtime, claim, error)
+            _give_back(runtime, claim, str(error) or type(error).__name__)
             raise
         _publish_next(runtime, run_id, wave, publish)
     return {**said, "bars_written": done.bars_written}
@@ -101,9 +101,9 @@ class LeaseLostError(QuantsyncError):
     """Another process has the committing lease now: what this one would still write is refused."""
 
 
-def _give_back(runtime: Runtime, claim: Claim, error: QuantsyncError) -> None:
+def _give_back(runtime: Runtime, claim: Claim, reason: str) -> None:
     try:
-        runtime.ledger.release_wave(claim, error.message)
+        runtime.ledger.release_wave(claim, reason)
     except StorageError as another:
         log.warning("the committing lease is not given back, and will run out: %s", another)
 

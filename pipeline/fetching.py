@@ -160,7 +160,7 @@ def _hold(runtime: Runtime, run_id: str, batch_no: int) -> _Hold | None:
     found = patiently(claim, until=_patience(runtime), what=what, meanwhile=_waiting)
     if found is None:
         return None
-    reach(KillPoint.BATCH_CLAIMED)
+    reach(KillPoint.BATCH_CLAIMED, batch_no)
     return _Hold(runtime, found)
 
 
@@ -219,7 +219,7 @@ def _fetch_items(
             haul.outcomes.append(OutcomeRow(item.subject, Outcome.TIMEOUT.value, reason))
         else:
             haul.outcomes.append(_fetch_item(runtime, plan, item, source, haul))
-            reach(KillPoint.ITEM_FETCHED)
+            reach(KillPoint.ITEM_FETCHED, item.subject)
         hold.done += 1
 
 

@@ -52,6 +52,11 @@ def _plain(value: object) -> object:
     return str(value)
 
 
+def plain(text: str) -> str:
+    """Text that is not to be read as markup."""
+    return escape(text)
+
+
 def local_time(epoch: float | None) -> str:
     """An instant in Shanghai, for people."""
     if epoch is None:

@@ -133,7 +133,9 @@ def _wanted_waves(
 ) -> tuple[list[WavePlan], list[str], int]:
     """Waves, notices, and how many series lack nothing."""
     sizing = BatchSizing.for_rate(
-        sustained_rate(runtime.settings.windows_for("live" if upstream == "live" else "simulator"))
+        sustained_rate(runtime.settings.windows_for(upstream)),
+        batch_seconds=runtime.settings.batch_seconds,
+        wave_items=runtime.settings.wave_items,
     )
     if kind == STOCKS:
         work, dataset, subjects = Work.KLINE, Dataset.KLINE, _symbols(runtime, names)

@@ -37,8 +37,8 @@ from storage.run_records import RunState
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 5.0
-"""What the ordinary course would do within moments is left alone for so long."""
+_IDLE_SHARE = 1 / 6
+"""What the ordinary course would do within moments is left alone for this part of a period."""
 _LOST_AFTER_S = 900.0
 """A batch that waits longer than this is published again even if its queue is not empty."""
 
@@ -63,13 +63,14 @@ class Broker(Protocol):
         ...
 
 
-def reconcile(runtime: Runtime, broker: Broker, *, idle_s: float = IDLE_S) -> list[str]:
+def reconcile(runtime: Runtime, broker: Broker, *, idle_s: float | None = None) -> list[str]:
     """Heal whatever is stuck, once.
 
     Args:
         runtime: The stores.
         broker: Where messages go.
-        idle_s: What the ordinary course would do within this time is left to it.
+        idle_s: What the ordinary course would do within this time is left to it; None: a part of
+            the period.
 
     Returns:
         What was done, a sentence each; empty if all was well.
@@ -77,6 +78,8 @@ def reconcile(runtime: Runtime, broker: Broker, *, idle_s: float = IDLE_S) -> li
     Raises:
         StorageError: The database cannot be used; the next round tries again.
     """
+    if idle_s is None:
+        idle_s = runtime.settings.reconcile_every_s * _IDLE_SHARE
     did = list(_give_back_leases(runtime))
     for run_id in runtime.recovery.running():
         try:

@@ -170,7 +170,7 @@ class Runtime:
             if routes is None:
                 budget = RedisBudget(
                     redis.Redis.from_url(
-                        _plain_redis(self.settings.budget_url),
+                        plain_redis_url(self.settings.budget_url),
                         # Or a Redis that stands still would hold a thread for ever.
                         socket_timeout=10,
                         socket_connect_timeout=5,
@@ -185,7 +185,7 @@ class Runtime:
         return routes
 
 
-def _plain_redis(url: str) -> str:
+def plain_redis_url(url: str) -> str:
     """Celery's spelling of a Redis URL in redis-py's: ``redis+socket://…?virtual_host=2``."""
     if url.startswith("redis+socket://"):
         return url.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")

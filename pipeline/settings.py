@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     )
     batch_lease_s: float = Field(default=120.0, gt=0, description="A silent worker loses its batch")
     batch_deadline_s: float = Field(default=1500.0, gt=0, description="A batch stops after this")
+    batch_seconds: float = Field(
+        default=25.0, gt=0, description="A batch takes about so long at the permitted rate"
+    )
+    wave_items: int = Field(
+        default=400, ge=1, description="Fetches of a wave: bounds the memory of its commit"
+    )
     batch_max_attempts: int = Field(
         default=4, ge=3, description="A batch whose workers die this often is given up"
     )
@@ -91,7 +97,7 @@ class Settings(BaseSettings):
         default=None, description="Symbols of the scheduled stock sync; unset: all that are listed"
     )
     kill_at: str | None = Field(
-        default=None, description="For fault tests: POINT[:N] at which a process kills itself once"
+        default=None, description="For fault tests: where a process kills itself, or hangs"
     )
     staging_dir: Path | None = Field(
         default=None, description="Folder all workers see; unset: staging in the home"

@@ -38,13 +38,16 @@ class BatchSizing:
     items_per_wave: int
 
     @classmethod
-    def for_rate(cls, requests_per_s: float) -> "BatchSizing":
-        """Batches of about 25 s at the permitted rate, waves of at most 400 fetches.
+    def for_rate(
+        cls, requests_per_s: float, *, batch_seconds: float = 25.0, wave_items: int = 400
+    ) -> "BatchSizing":
+        """Batches of about so many seconds at the permitted rate, waves of so many fetches.
 
         A batch of bounded time keeps a fresh 5-minute run from waiting long behind a backfill; a
         wave of bounded size bounds the memory of its commit.
         """
-        return cls(items_per_batch=min(50, max(5, round(requests_per_s * 25))), items_per_wave=400)
+        items = min(50, max(5, round(requests_per_s * batch_seconds)))
+        return cls(items_per_batch=items, items_per_wave=wave_items)
 
 
 @dataclass(frozen=True, slots=True)

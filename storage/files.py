@@ -65,6 +65,21 @@ def unwritable(path: Path, error: OSError | pa.ArrowException) -> UnwritableErro
     )
 
 
+def check_writable(folder: Path) -> None:
+    """Make sure that files can be made in a folder, which is made if it is not there.
+
+    Raises:
+        UnwritableError: They cannot.
+    """
+    probe = folder / f".writable.{secrets.token_hex(6)}.tmp"
+    try:
+        make_folder(folder)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
 def _write_beside(path: Path, temporary: Path, write: Callable[[Path], None]) -> None:
     for attempt in range(_ATTEMPTS):
         try:

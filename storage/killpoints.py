@@ -6,8 +6,10 @@ memory killer would: no handler runs, nothing is flushed.
 """
 
 import os
+import re
 import signal
 import threading
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -44,9 +46,16 @@ class KillPoint(StrEnum):
     """The wave is committed in the ledger; staged files stand, the message is not acknowledged."""
 
 
+_SPEC = re.compile(
+    r"^(?P<point>\w+)(?::(?P<nth>[1-9]\d*))?(?:@(?P<detail>[^=]+))?(?P<hang>=hang)?$"
+)
+
+
 @dataclass(slots=True)
 class _Armed:
     point: KillPoint
+    detail: str | None
+    hangs: bool
     left: int
     marker: Path | None
 
@@ -55,40 +64,63 @@ _armed: _Armed | None = None
 _lock = threading.Lock()
 
 
-def arm(text: str, marker: Path | None = None) -> None:
-    """Make this process kill itself at a point.
+def arm(text: str, marker: Path) -> None:
+    """Make this process kill itself at a point, or hang there.
 
     Args:
-        text: ``POINT``, or ``POINT:N`` for the N-th time it is reached.
-        marker: A file that is made before the kill; where it is there already, nothing happens, so
-            that a restarted process is not killed again. None: every time.
+        text: ``POINT`` or ``POINT:N``: once, the N-th time it is reached. ``POINT@DETAIL``: every
+            time it is reached for that batch or symbol. With ``=hang`` behind it the thread sleeps
+            for ever instead.
+        marker: A file that is made before what happens once; where it is there already nothing
+            happens, so that a restarted process is not killed again.
 
     Raises:
-        ConfigurationError: No such point, or N is no number above zero.
+        ConfigurationError: Not of that form, or no such point.
     """
     global _armed  # noqa: PLW0603  (one per process)
-    name, _, nth = text.partition(":")
-    try:
-        point = KillPoint(name)
-    except ValueError:
+    spec = _SPEC.match(text)
+    if spec is None or spec["point"] not in set(KillPoint):
         known = ", ".join(KillPoint)
-        raise ConfigurationError(f"KILL_AT={text}: no such point; use one of {known}") from None
-    if nth and (not nth.isdigit() or nth == "0"):
-        raise ConfigurationError(f"KILL_AT={text}: {nth!r} is no number of times")
-    _armed = _Armed(point, int(nth or 1), marker)
+        raise ConfigurationError(
+            f"KILL_AT={text}: write POINT, POINT:N or POINT@DETAIL, with =hang to hang; the points "
+            f"are {known}"
+        )
+    _armed = _Armed(
+        point=KillPoint(spec["point"]),
+        detail=spec["detail"],
+        hangs=spec["hang"] is not None,
+        left=int(spec["nth"] or 1),
+        marker=None if spec["detail"] else marker,
+    )
 
 
-def reach(point: KillPoint) -> None:
-    """Note that a moment has come; where the process is armed for it, the process ends here."""
+def reach(point: KillPoint, detail: object = "") -> None:
+    """Note that a moment has come; where the process is armed for it, the process ends here.
+
+    Args:
+        point: Which moment.
+        detail: For which batch or symbol.
+    """
     if _armed is None or _armed.point is not point:
         return
     with _lock:
-        _armed.left -= 1
-        if _armed.left:
+        if not _happens(_armed, str(detail)):
             return
-        if _armed.marker is not None:
-            try:
-                _armed.marker.touch(exist_ok=False)
-            except FileExistsError:
-                return
-        os.kill(os.getpid(), signal.SIGKILL)
+    if _armed.hangs:
+        while True:
+            time.sleep(3600)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _happens(armed: _Armed, detail: str) -> bool:
+    if armed.detail is not None:
+        return armed.detail == detail
+    armed.left -= 1
+    if armed.left:
+        return False
+    assert armed.marker is not None
+    try:
+        armed.marker.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True

@@ -3,7 +3,6 @@
 import json
 import signal
 from datetime import date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,6 +16,7 @@ from storage.database import Database
 from storage.lake import Lake
 from storage.warehouse import Warehouse
 from tests.fixtures.cli import Installation, wait_for
+from tests.fixtures.processes import processes_of
 
 if TYPE_CHECKING:
     from ingest.simulator.seeded.market import SeededMarket
@@ -212,7 +212,7 @@ def test_interrupted_it_leaves_no_process_and_goes_on_at_the_next_start(
 
     assert running.returncode == 130, (out, err)
     assert "interrupted" in err
-    assert not _processes_of(installation.home)
+    assert not processes_of(installation.home)
 
     installation.environment["BUDGET_SIMULATOR"] = "1000/1s"
     listed = json.loads(installation.run("runs", "--json").stdout)
@@ -239,7 +239,7 @@ def test_two_commands_in_one_home_share_the_stack_and_the_second_outlives_the_fi
 
     assert [first.returncode, second.returncode] == [0, 0], outputs
     assert json.loads(outputs[1][0])["bars_written"] > 10_000
-    assert not _processes_of(installation.home)
+    assert not processes_of(installation.home)
     assert installation.run("verify").code == 0
 
 
@@ -253,22 +253,7 @@ def test_the_death_of_the_command_leaves_no_process_behind(
     running.kill()
     running.communicate(timeout=10)
 
-    wait_for("the children's end", lambda: not _processes_of(installation.home), 40)
+    wait_for("the children's end", lambda: not processes_of(installation.home), 40)
     installation.environment["BUDGET_SIMULATOR"] = "1000/1s"
     assert installation.run("sync", "stocks", "--upstream", simulator.url).code == 0
     assert [r["state"] for r in installation.run("runs", "--json").json] == ["committed"] * 2
-
-
-def _processes_of(home: Path) -> list[str]:
-    """Command lines of living processes that name a home, or whose environment does."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (entry / "cmdline").read_bytes()
-            environment = (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        children = b"celery" in command or b"redis-server" in command or b"simulator" in command
-        if children and str(home).encode() in command + environment:
-            found.append(command.decode(errors="replace"))
-    return found
