@@ -6,6 +6,7 @@ from typing import Any
 from celery import Celery
 from celery.schedules import crontab
 
+from pipeline.loop_step import LoopPulse
 from pipeline.queues import DEFAULT_QUEUE, LIVE_PRIORITY, broker_priority, declared_queues
 from pipeline.settings import Settings, read_settings
 from scheduling.beat import Cron, beat_entries
@@ -36,6 +37,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "worker_soft_shutdown_timeout": 20.0,
         "worker_enable_soft_shutdown_on_idle": True,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_enable_prefetch_count_reduction": False,
         "broker_pool_limit": 10,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -114,6 +116,7 @@ def create_app(settings: Settings) -> Celery:
     celery.set_default()  # "current" is this thread's alone; others publish, too
     celery.conf.update(celery_config(settings))
     celery.conf.imports = ("pipeline.tasks",)
+    celery.steps["consumer"].add(LoopPulse)
     return celery
 
 

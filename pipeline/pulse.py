@@ -41,6 +41,21 @@ def pulse() -> None:
             _work[me] = (_work[me][0], time.monotonic())
 
 
+_LOOP = 0
+
+
+def loop_pulse() -> None:
+    """Show that the worker's main loop turns."""
+    with _lock:
+        _work[_LOOP] = ("the worker's main loop", time.monotonic())
+
+
+def loop_rests() -> None:
+    """The main loop waits for the broker: it need show no pulse until it turns again."""
+    with _lock:
+        _work.pop(_LOOP, None)
+
+
 def hanging(after_s: float) -> list[str]:
     """Work that has shown no pulse for so long."""
     oldest = time.monotonic() - after_s

@@ -1,0 +1,146 @@
+"""SIGKILL at every arrow in the life of a run: between any two steps nothing is lost or doubled."""
+
+import threading
+from collections.abc import Callable
+
+import pyarrow as pa
+import pytest
+
+from storage.killpoints import KillPoint
+from tests.fixtures.arena import Arena, Record, rounds, run_python
+from tests.fixtures.cli import wait_for
+
+Begin = Callable[..., Record]
+
+CASES = {
+    KillPoint.BATCH_CLAIMED: ("2", "after a batch was claimed"),
+    KillPoint.ITEM_FETCHED: ("2", "after a fetch, before staging"),
+    KillPoint.FILES_STAGED: ("2", "after staging, before the ledger"),
+    KillPoint.BATCH_RECORDED: ("5", "after the ledger has a batch, before the acknowledgement"),
+    KillPoint.WAVE_CLAIMED: ("6", "commit: after the claim"),
+    KillPoint.PARTITION_WRITTEN: ("6", "commit: before the rename of a partition"),
+    KillPoint.PARTITION_RENAMED: ("7", "commit: after the rename, other partitions to come"),
+    KillPoint.LAKE_WRITTEN: ("7", "commit: after the lake, before SQL"),
+    KillPoint.WAREHOUSE_WRITTEN: ("8", "commit: after SQL, before the ledger"),
+    KillPoint.WAVE_RECORDED: ("8", "commit: after the ledger, before the acknowledgement"),
+}
+
+
+@pytest.mark.parametrize("point", CASES, ids=str)
+def test_a_worker_killed_at_an_arrow_changes_nothing_but_the_time(
+    arena: Arena, record: Begin, point: KillPoint
+) -> None:
+    """The run completes without a hand on it, and the stores equal the undisturbed ones."""
+    number, where = CASES[point]
+    noted = record(number, "SIGKILL", where)
+    # Only the workers are armed: a command that commits beside them must not die of it.
+    for turn in range(rounds()):
+        server = arena.redis()
+        arena.on_cluster(server.url(1), server.url(2))
+        doomed = arena.add_worker("doomed", KILL_AT=f"{point}:{turn + 1}")
+        command = arena.start()
+        wait_for("the kill", lambda process=doomed: process.poll() is not None, 60)
+        with noted.recovering(arena):
+            assert doomed.returncode == -9
+            arena.revive_workers()
+            arena.ended()
+        assert command.wait(30) == 0
+        arena.check_all_is_well()
+        arena.start_over()
+
+
+@pytest.mark.parametrize("nth", [1, 5], ids=["none published", "half published"])
+def test_3_4_a_planner_killed_before_its_messages_left_is_caught_up_with(
+    arena: Arena, record: Begin, nth: int
+) -> None:
+    """The plan stands in the ledger: the reconciler publishes what is missing, and only that."""
+    server = arena.redis()
+    arena.on_cluster(server.url(1), server.url(2))
+    arena.installation.environment["WAVE_ITEMS"] = "400"
+    point = KillPoint.RUN_RECORDED if nth == 1 else KillPoint.MESSAGE_PUBLISHED
+    noted = record(
+        "3" if nth == 1 else "4",
+        "SIGKILL of the planner",
+        "before the first message" if nth == 1 else "with half of the header published",
+    )
+    arena.installation.environment["KILL_AT"] = point if nth == 1 else f"{point}:{nth}"
+    planner = arena.start("--no-wait")
+    assert planner.wait(30) == -9
+    del arena.installation.environment["KILL_AT"]
+
+    with noted.recovering(arena):
+        arena.add_worker()  # reconciles at its start
+        arena.add_beat()
+        arena.ended()
+
+    assert len(arena.simulator.log.since(0)) == len(arena.symbols)
+    arena.check_all_is_well()
+
+
+def test_two_reconcilers_and_two_workers_at_once_do_everything_once(arena: Arena) -> None:
+    """Handing out twice costs a look into the ledger: every symbol is asked for once."""
+    server = arena.redis()
+    arena.on_cluster(server.url(1), server.url(2))
+    arena.start("--no-wait").wait(30)
+    assert not arena.wait_until("the plan", lambda run: run.batches > 0).state.is_end
+    with server.server.client(1) as client:
+        client.flushall()
+    text = (
+        "from pipeline import publishing\n"
+        "from pipeline.reconcile import reconcile\n"
+        "from pipeline.runtime import current_runtime\n"
+        "for _ in range(5):\n"
+        "    reconcile(current_runtime(), publishing, idle_s=0.0)\n"
+    )
+    reconcilers = [
+        threading.Thread(target=run_python, args=(text, arena.installation.variables))
+        for _ in range(2)
+    ]
+    for thread in reconcilers:
+        thread.start()
+    for name in ("one", "two"):
+        arena.add_worker(name, size=4)
+    arena.add_beat()
+    for thread in reconcilers:
+        thread.join(60)
+    arena.ended()
+
+    assert len(arena.simulator.log.since(0)) == len(arena.symbols)
+    arena.check_all_is_well()
+
+
+def test_four_processes_that_commit_to_one_partition_lose_no_row(arena: Arena) -> None:
+    """The lock of the partition, and one writer at a time in SQL."""
+    text = (
+        "import sys, pyarrow.parquet as pq\n"
+        "from market.bars import Dataset, sorted_bars\n"
+        "from market.periods import Period\n"
+        "from pipeline.runtime import current_runtime\n"
+        "import pyarrow as pa, datetime\n"
+        "runtime = current_runtime()\n"
+        "bars = pq.read_table(sys.argv[1])\n"
+        "for at in range(0, bars.num_rows, 400):\n"
+        "    part = sorted_bars(Dataset.KLINE, bars.slice(at, 400))\n"
+        "    runtime.lake.write(Dataset.KLINE, Period.DAILY, part)\n"
+        "    runtime.warehouse.write_bars(Dataset.KLINE, Period.DAILY, part)\n"
+    )
+    rows = arena.undisturbed.num_rows
+    files = []
+    for at in range(4):
+        mine = arena.undisturbed.take(pa.array(range(at, rows, 4)))
+        stamped = mine.append_column(
+            "fetched_at", pa.array([0] * mine.num_rows, pa.timestamp("us", tz="UTC"))
+        )
+        files.append(arena.write_parquet(f"part{at}.parquet", stamped))
+    threads = [
+        threading.Thread(target=run_python, args=(text, arena.installation.variables, str(file)))
+        for file in files
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+
+    lake, warehouse = arena.stored()
+    assert lake.equals(arena.undisturbed)
+    assert warehouse.equals(arena.undisturbed)
