@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from storage.killpoints import KillPoint
-from tests.fixtures.arena import Arena, Record, rounds, run_python
+from tests.fixtures.arena import Arena, Record, run_python
 from tests.fixtures.cli import wait_for
 
 Begin = Callable[..., Record]
@@ -33,20 +33,19 @@ def test_a_worker_killed_at_an_arrow_changes_nothing_but_the_time(
     """The run completes without a hand on it, and the stores equal the undisturbed ones."""
     number, where = CASES[point]
     noted = record(number, "SIGKILL", where)
-    # Only the workers are armed: a command that commits beside them must not die of it.
-    for turn in range(rounds()):
-        server = arena.redis()
-        arena.on_cluster(server.url(1), server.url(2))
-        doomed = arena.add_worker("doomed", KILL_AT=f"{point}:{turn + 1}")
-        command = arena.start()
-        wait_for("the kill", lambda process=doomed: process.poll() is not None, 60)
-        with noted.recovering(arena):
-            assert doomed.returncode == -9
-            arena.revive_workers()
-            arena.ended()
-        assert command.wait(30) == 0
-        arena.check_all_is_well()
-        arena.start_over()
+    # Only the worker is armed: a command that commits beside it must not die of it.
+    server = arena.redis()
+    arena.on_cluster(server.url(1), server.url(2))
+    doomed = arena.add_worker("doomed", KILL_AT=str(point))
+    command = arena.start()
+    wait_for("the kill", lambda: doomed.poll() is not None, 60)
+    with noted.recovering(arena):
+        assert doomed.returncode == -9
+        arena.revive_workers()
+        arena.ended()
+
+    assert command.wait(30) == 0
+    arena.check_all_is_well()
 
 
 @pytest.mark.parametrize("nth", [1, 5], ids=["none published", "half published"])
