@@ -8,6 +8,9 @@ PYTHON ?= python3
 # More for the tool behind a target: make sync ARGS="--symbols 600519", make test ARGS="-k wire -x"
 ARGS ?=
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 4
+ROUNDS ?= 3
+SOAK_ROUNDS ?= 50
 
 BIN := .venv/bin
 RUNTIME := .venv/.stamp-runtime
@@ -21,7 +24,7 @@ install = echo "installing $(1) into .venv" \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r $(1) \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 
-.PHONY: help setup sync test check fmt fmt-check lint types arch lock worker worker-admin beat flower \
+.PHONY: help setup sync test soak reliability check fmt fmt-check lint types arch lock worker worker-admin beat flower \
 	simulator up services clean
 
 help: ## Print the targets
@@ -33,8 +36,26 @@ setup: $(DEV) ## Make .venv with everything that the other targets need
 sync: $(RUNTIME) ## Synchronise everything from a simulated market (ARGS: more options)
 	@$(BIN)/quantsync sync all --upstream simulator $(ARGS)
 
+# Most tests wait for processes, so several run at once; those that hold time to account run alone.
 test: $(DEV) ## Run the tests (ARGS: pytest arguments)
+ifeq ($(ARGS),)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) -m "not alone" $(PYTEST_ARGS)
+	@$(BIN)/pytest -m alone $(PYTEST_ARGS)
+else
 	@$(BIN)/pytest $(PYTEST_ARGS) $(ARGS)
+endif
+
+soak: $(DEV) ## Break a sync at random, ROUNDS times, and compare the stores
+	@TEST_SOAK_ROUNDS=$(ROUNDS) $(BIN)/pytest -q -s tests/e2e/faults/test_soak.py $(ARGS)
+
+reliability: $(DEV) services ## Run every fault case ROUNDS times, at length, and write docs/reliability.md
+	@report=$$(mktemp); trap "rm -f $$report" EXIT; \
+	export REQUIRE_SERVICES=1 TEST_FAULTS_AT_LENGTH=1 TEST_FAULT_REPORT=$$report; \
+	for round in $$(seq $(ROUNDS)); do \
+		$(BIN)/pytest -q tests/e2e/faults --deselect tests/e2e/faults/test_soak.py $(ARGS); \
+	done; \
+	TEST_SOAK_ROUNDS=$(SOAK_ROUNDS) $(BIN)/pytest -q tests/e2e/faults/test_soak.py; \
+	$(BIN)/python tests/reliability.py $$report docs/reliability.md
 
 # Says nothing but the tests' closing line, or all about the first step that fails.
 check: ## Run every check that a change must pass
@@ -42,9 +63,9 @@ check: ## Run every check that a change must pass
 		output=$$($(MAKE) $$step 2>&1) \
 			|| { printf '%s\nmake %s failed\n' "$$output" "$$step" >&2; exit 1; }; \
 	done
-	@output=$$(REQUIRE_SERVICES=1 $(MAKE) test PYTEST_ARGS="-q $(PYTEST_ARGS)" 2>&1) \
+	@output=$$(REQUIRE_SERVICES=1 $(MAKE) test ARGS= PYTEST_ARGS="-q $(PYTEST_ARGS)" 2>&1) \
 		|| { printf '%s\nmake test failed\n' "$$output" >&2; exit 1; }; \
-	printf '%s\n' "$$output" | tail -n 1
+	printf '%s\n' "$$output" | grep -E '[0-9]+ (passed|failed)'
 
 fmt: $(DEV) ## Format the code
 	@$(BIN)/ruff format

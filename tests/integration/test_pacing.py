@@ -13,6 +13,8 @@ from ingest.source import BudgetUnavailableError
 from market.errors import ConfigurationError
 from tests.fixtures.redis_server import RedisServer, run_redis
 
+pytestmark = pytest.mark.alone
+
 WINDOWS = (RateWindow(20, 1.0), RateWindow(50, 4.0))
 
 

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from storage.killpoints import KillPoint
-from tests.fixtures.arena import Arena, Record, run_python
+from tests.fixtures.arena import Arena, run_python
 from tests.fixtures.cli import wait_for
+from tests.fixtures.fault_record import Record
 
 Begin = Callable[..., Record]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.fixtures.arena import Arena, Record, at_length
+from tests.fixtures.arena import Arena, at_length
 from tests.fixtures.cli import wait_for
+from tests.fixtures.fault_record import Record
 from tests.fixtures.rabbitmq import RabbitMQ
 from tests.fixtures.redis_server import RedisServer
 from tests.fixtures.tcp_proxy import proxied
@@ -219,6 +220,7 @@ def test_19_a_killed_rabbitmq_is_restarted_and_duplicates_are_absorbed(
     arena.check_all_is_well()
 
 
+@pytest.mark.alone
 def test_the_budget_holds_over_a_redis_that_forgot_it(arena: Arena) -> None:
     """Every process gives back what it was granted: the upstream's own log shows no burst."""
     server = arena.redis(durable=False)

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from storage.run_records import RunState
-from tests.fixtures.arena import Arena, Record
+from tests.fixtures.arena import Arena
 from tests.fixtures.cli import wait_for
+from tests.fixtures.fault_record import Record
 
 Begin = Callable[..., Record]
 

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from market.clock import EXCHANGE_TZ
 from storage.run_records import RunStatus
-from tests.fixtures.arena import Arena, Record
+from tests.fixtures.arena import Arena
 from tests.fixtures.cli import wait_for
+from tests.fixtures.fault_record import Record
 
 Begin = Callable[..., Record]
 WATCHED = 3

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.arena import Arena, Record, at_length
+from tests.fixtures.arena import Arena, at_length
+from tests.fixtures.fault_record import Record
 from tests.fixtures.tcp_proxy import proxied
 
 Begin = Callable[..., Record]

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from storage.run_records import RunState
-from tests.fixtures.arena import Arena, Record, run_python
+from tests.fixtures.arena import Arena, run_python
 from tests.fixtures.cli import wait_for
+from tests.fixtures.fault_record import Record
 
 Begin = Callable[..., Record]
 
