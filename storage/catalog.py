@@ -222,7 +222,7 @@ class Catalog:
         if taken is not None and session < taken:
             reason = f"it shows {session}, and the list of {taken} is already held"
             return ListChange(accepted=False, reason=reason)
-        doubt = doubt_about(connection, name, codes, held, run_id)
+        doubt = doubt_about(connection, name, codes, held, session)
         if doubt:
             seen_at = self._database.now(connection)
             set_aside(connection, name, codes, run_id, (session, seen_at), doubt)

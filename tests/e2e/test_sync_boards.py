@@ -8,6 +8,8 @@ import pytest
 from market.bars import Dataset
 from market.clock import EXCHANGE_TZ
 from market.periods import Period
+from storage.catalog import Catalog
+from storage.database import Database
 from storage.lake import Lake
 from tests.fixtures.cli import Installation
 
@@ -93,6 +95,42 @@ def test_a_page_that_lies_never_shrinks_a_board(
     assert healed.code == 0, healed.stdout
     assert members_of(installation, big, "2025-12-31") == set(seeded_market.members(big, TODAY))
     assert members_of(installation, big, "2025-12-30") == held
+
+
+def test_runs_of_one_session_never_make_a_cut_list_true(
+    installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
+) -> None:
+    """Two rows of every board, the total agreeing, in two runs: all members stay on every date."""
+    words = ("sync", "industries", "--from", "2025-12-31", "--upstream", simulator.url, "--json")
+    simulator.clock.set(datetime(2025, 12, 30, 16, 0, tzinfo=EXCHANGE_TZ))
+    yesterday = ("sync", "industries", "--from", "2025-12-30", *words[4:])
+    assert installation.run(*yesterday).code == 0
+    boards = [b["board"] for b in installation.run("boards", "--json").json]
+    members = {board: set(seeded_market.members(board, date(2025, 12, 30))) for board in boards}
+    small = min(boards, key=lambda board: len(members[board]))
+    assert len(members[small]) == 4
+
+    simulator.clock.set(datetime(2025, 12, 31, 16, 0, tzinfo=EXCHANGE_TZ))
+    simulator.faults.add({"name": "short_list", "rows": 2, "fs": "b:BK"})
+    for _ in range(2):
+        lied_to = installation.run(*words)
+        refused = {f["subject"]: f for f in lied_to.json["failures"]}
+        assert (lied_to.code, set(refused)) == (1, set(boards))
+        assert {f["outcome"] for f in refused.values()} == {"not_stored"}
+        assert "two later sessions" in refused[small]["reason"]
+    assert members_of(installation, small, "2025-12-31") == members[small]
+
+    simulator.faults.clear()
+    assert installation.run(*words).code == 0
+    database = Database(installation.sql())
+    catalog = Catalog(database)
+    for board in boards:
+        for day in (date(2025, 12, 30), TODAY):
+            held = {m.symbol[:6] for m in catalog.members(board, day).members}
+            assert held == set(seeded_market.members(board, day)), (board, day)
+    database.dispose()
+    for each in ("2025-12-30", "2025-12-31"):
+        assert members_of(installation, small, each) == members[small]
 
 
 @pytest.mark.parametrize("fault", ["short_page", "empty_page", "short_list", "data_null"])
