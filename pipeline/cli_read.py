@@ -1,4 +1,4 @@
-"""Commands that only read: klines, boards, status, runs, verify."""
+"""Commands that only read: klines, boards, status, runs."""
 
 from datetime import date
 from pathlib import Path
@@ -11,7 +11,7 @@ from rich.table import Table
 from market.bars import Dataset
 from market.boards import BoardKind, parse_board_code
 from market.errors import QuantsyncError, UsageError
-from market.periods import FETCHED_PERIODS, Period, parse_fetched_period
+from market.periods import FETCHED_PERIODS, parse_fetched_period
 from market.sessions import Window
 from market.symbols import parse_symbol
 from pipeline import output
@@ -38,7 +38,6 @@ def register(root: typer.Typer) -> None:
     root.command("runs", epilog="Example: quantsync runs 20251231T080000-1a2b3c4d --failures")(
         _runs
     )
-    root.command("verify", epilog="Example: quantsync verify --period daily")(_verify)
 
 
 def _klines(
@@ -251,45 +250,3 @@ def _runs(
     for row in outcomes:
         reason = f": {row['reason']}" if row["reason"] else ""
         output.console.print(f"  {row['work']} {row['subject']} {row['outcome']}{reason}")
-
-
-def _verify(
-    period: Annotated[
-        str | None, typer.Option("--period", help="Only this period; default: all.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Compare Parquet and SQL, partition by partition: bar counts and content hashes."""
-    from storage.verification import verify  # noqa: PLC0415
-
-    runtime = Runtime(read_settings())
-    periods: tuple[Period, ...] = (
-        FETCHED_PERIODS if period is None else (parse_fetched_period(period),)
-    )
-    checks = verify(runtime.lake, runtime.warehouse, periods=periods)
-    wrong = [check for check in checks if not check.equal]
-    if as_json:
-        output.print_json(
-            {
-                "equal": not wrong,
-                "partitions": len(checks),
-                "bars": sum(check.lake_rows for check in checks),
-                "checks": [output.check_json(check) for check in checks],
-            }
-        )
-    else:
-        for check in wrong:
-            output.console.print(
-                f"[red]differs[/]  {check.dataset} {check.period} {check.partition}: "
-                f"{check.problem}"
-            )
-        if not checks:
-            output.console.print("nothing is held yet: there is nothing to compare")
-        elif not wrong:
-            bars = sum(check.lake_rows for check in checks)
-            output.console.print(
-                f"[green]equal[/]: {len(checks)} partitions, {bars:,} bars, the same rows in "
-                "Parquet and in SQL"
-            )
-    if wrong:
-        raise typer.Exit(1)

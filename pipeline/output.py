@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 
 from market.clock import EXCHANGE_TZ
+from storage.repair import PartitionRepair
 from storage.run_records import RunState, RunStatus
 from storage.verification import PartitionCheck
 
@@ -49,6 +50,11 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple | set):
         return list(value)
     return str(value)
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: ``1 request``, ``1,204 bars``, ``2 batches``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def local_time(epoch: float | None) -> str:
@@ -146,9 +152,9 @@ def status_json(status: RunStatus) -> dict[str, Any]:
     return {**asdict(status), "state": status.state.value}
 
 
-def check_json(check: PartitionCheck) -> dict[str, Any]:
-    """Every field of a partition's comparison."""
-    return {key: _plain_name(value) for key, value in asdict(check).items()}
+def fields_json(record: PartitionCheck | PartitionRepair) -> dict[str, Any]:
+    """Every field of a partition's comparison or repair."""
+    return {key: _plain_name(value) for key, value in asdict(record).items()}
 
 
 def _plain_name(value: object) -> object:

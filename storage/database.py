@@ -222,7 +222,8 @@ class Database:
         if self.is_sqlite and any(sign in cause for sign in _CORRUPT):
             return CorruptFileError(
                 f"{self._url.database} is no readable SQLite database ({cause}): it was left as it "
-                "is; move it away and synchronise again, or restore a backup",
+                "is; restore a backup, or move it away with the -wal and -shm files beside it, and "
+                "`quantsync verify --repair` fills a new one from the lake",
                 {"path": str(self._url.database)},
             )
         if any(sign in cause for sign in _UNWRITABLE):

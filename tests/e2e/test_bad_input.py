@@ -199,6 +199,7 @@ def test_a_corrupt_parquet_file_is_named_and_left_as_it_is(
 
     assert said.code == 1
     assert str(file) in said.json["reason"]
+    assert "quantsync verify --repair" in said.json["reason"]
     assert file.read_bytes() == b"rotten"
 
 
