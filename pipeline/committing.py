@@ -18,8 +18,8 @@ from market.boards import BOARD_LIST_SCHEMA, BOARD_MEMBERS_SCHEMA, SYMBOL_LIST_S
 from market.errors import QuantsyncError
 from market.periods import Period
 from pipeline.plans import extend_after_list
-from pipeline.runtime import LIVE, Runtime
-from storage.errors import StorageError
+from pipeline.prices import settle_prices
+from pipeline.runtime import Runtime
 from storage.run_records import BatchPlan, Claim, QuarantinedBar, RunStatus, Work
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,9 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
     status = runtime.ledger.status(claim.run_id)
     staged = runtime.ledger.staged(claim.run_id, claim.number)
     done = _Committed()
-    _write_bars(runtime, status, staged, done)
+    if any(table["rows"] for _, manifest in staged for table in manifest["tables"].values()):
+        settle_prices(runtime, status.upstream)
+    _write_bars(runtime, staged, done)
     extension, notices = [], []
     for plan, manifest in staged:
         if plan.work.dataset is None:
@@ -100,7 +102,7 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
 _Staged = list[tuple[BatchPlan, dict[str, Any]]]
 
 
-def _write_bars(runtime: Runtime, status: RunStatus, staged: _Staged, done: _Committed) -> None:
+def _write_bars(runtime: Runtime, staged: _Staged, done: _Committed) -> None:
     """Merge all staged bars of the wave at once, so that each partition is rewritten once."""
     parts: dict[tuple[Dataset, Period], list[pa.Table]] = {}
     for plan, manifest in staged:
@@ -115,26 +117,12 @@ def _write_bars(runtime: Runtime, status: RunStatus, staged: _Staged, done: _Com
         if "quarantine" in manifest["tables"]:
             rejected = runtime.staging.read(manifest, "quarantine")
             done.quarantined += _quarantined(dataset, plan.period, rejected)
-    if parts:
-        _refuse_mixing(runtime, status)
     for (dataset, period), tables in parts.items():
         bars = pa.concat_tables(tables, promote_options="permissive").cast(bar_schema(dataset))
         written = runtime.lake.write(dataset, period, bars)
         count = runtime.warehouse.write_bars(dataset, period, bars)
         in_lake = sum(part.inserted + part.updated for part in written)
         done.bars_written += max(in_lake, count.inserted + count.updated)
-
-
-def _refuse_mixing(runtime: Runtime, status: RunStatus) -> None:
-    """Real and simulated prices never share a store."""
-    mine = "real" if status.upstream == LIVE else "simulated"
-    held = runtime.ledger.installation_fact("prices", mine)
-    if held != mine:
-        raise StorageError(
-            f"{runtime.settings.home} holds {held} prices; {mine} ones are not mixed in: "
-            "set QUANTSYNC_HOME (and DATABASE_URL, if set) to another place for them",
-            {"home": str(runtime.settings.home)},
-        )
 
 
 def _quarantined(dataset: Dataset, period: Period, rejected: pa.Table) -> Iterator[QuarantinedBar]:

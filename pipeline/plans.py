@@ -10,6 +10,7 @@ from market.boards import BoardKind
 from market.periods import Period, parse_fetched_period
 from market.sessions import Window
 from market.symbols import parse_stock
+from pipeline.prices import check_prices
 from pipeline.queues import CONCEPT_QUEUE, INDUSTRY_QUEUE, STOCK_QUEUE
 from pipeline.runtime import Runtime
 from scheduling.planner import (
@@ -61,8 +62,10 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
     """A run for a request: its klines at once if symbols are named, else first the list.
 
     Raises:
-        UsageError: A symbol, period or window that cannot be meant.
+        UsageError: A symbol, period or window that cannot be meant; or the home holds prices that
+            the upstream's must not be mixed with.
     """
+    check_prices(runtime, request.upstream)
     period = parse_fetched_period(request.period.value)
     now = runtime.clock(request.upstream).now()
     settled = plan_window(

@@ -6,16 +6,24 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
-from pipeline.committing import _refuse_mixing
+from market.bars import Dataset
+from market.boards import SYMBOL_LIST_SCHEMA
+from market.periods import Period
+from pipeline.plans import STOCKS, Request
+from pipeline.prices import settle_prices
+from pipeline.runs import commit_wave, start_run
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from storage.errors import StorageError
-from storage.run_records import RunStatus
+from storage.run_records import OutcomeRow, Work
+from tests.fixtures.bars import bars_of, daily_bar
 from tests.fixtures.cli import Installation, Said
 
 if TYPE_CHECKING:
@@ -203,19 +211,80 @@ def test_a_corrupt_parquet_file_is_named_and_left_as_it_is(
     assert file.read_bytes() == b"rotten"
 
 
-def test_real_prices_are_not_mixed_into_simulated_ones(installation: Installation) -> None:
-    """The first prices decide what a home holds."""
+def runs_of(installation: Installation) -> list[str]:
+    """The ids of all runs that the ledger knows."""
+    return [run["run_id"] for run in installation.run("runs", "--json").json]
+
+
+def test_real_prices_are_not_mixed_into_simulated_ones(
+    installation: Installation, simulator: "SimulatorServer"
+) -> None:
+    """Said when the run is planned: exit code 2, no request, nothing recorded."""
+    words = ("--from", "2025-12-31", "--upstream", simulator.url)
+    assert installation.run("sync", "industries", *words).code == 0
+    before = runs_of(installation)
+
+    for what in (("stocks", "--symbols", "600519"), ("stocks",), ("concepts",), ("all",)):
+        said = installation.run(
+            "sync", *what, "--upstream", "live", PROXY_URL=f"http://127.0.0.1:{closed_port()}"
+        )
+        assert said.code == 2, said.stdout
+        assert "holds simulated prices; real ones are not mixed in" in one_sentence(said)
+
+    assert runs_of(installation) == before
+    assert {b["kind"] for b in installation.run("boards", "--json").json} == {"industry"}
+
+
+def test_simulated_prices_are_not_mixed_into_real_ones(
+    installation: Installation, simulator: "SimulatorServer"
+) -> None:
+    """The other way round as well; the simulator is asked for nothing."""
     runtime = Runtime(Settings(quantsync_home=installation.home))
+    settle_prices(runtime, "live")  # as the first commit of real ones does
 
-    def status(upstream: str) -> RunStatus:
-        return RunStatus(
-            "r", "stocks", "daily", None, upstream, "live", {}, [], "running",  # type: ignore[arg-type]
-            None, 0, None, 0, 0, 0, 0, 0, 0, 0, 0, 0, {},
-        )  # fmt: skip
+    said = installation.run("sync", "all", "--upstream", simulator.url)
 
-    _refuse_mixing(runtime, status("simulator"))
+    assert said.code == 2
+    assert "holds real prices; simulated ones are not mixed in" in one_sentence(said)
+    assert simulator.log.since(0) == []
+    assert runs_of(installation) == []
+
+
+@pytest.mark.parametrize("work", [Work.KLINE, Work.SYMBOL_LIST])
+def test_of_two_first_runs_only_one_kind_of_prices_is_committed(
+    installation: Installation, work: Work
+) -> None:
+    """Both were planned while the home was empty: the later commit is refused, lists included."""
+    runtime = Runtime(Settings(quantsync_home=installation.home))
+    named = ("600519.SH",) if work is Work.KLINE else None
+    request = Request(STOCKS, "live", symbols=named, start=date(2026, 1, 5), end=date(2026, 1, 5))
+    run_id = start_run(runtime, request, publish=lambda _run, _wave: None)
+    assert run_id is not None
+    tables = {
+        Work.KLINE: ("kline", bars_of([daily_bar("600519.SH", date(2026, 1, 5))])),
+        Work.SYMBOL_LIST: (
+            "symbol_list",
+            pa.Table.from_pylist(
+                [{"symbol": "600519.SH", "name": "n", "suspended": False}],
+                schema=SYMBOL_LIST_SCHEMA,
+            ),
+        ),
+    }
+    claim = runtime.ledger.claim_batch(run_id, 0, 60)
+    assert claim is not None
+    manifest = runtime.staging.write(run_id, 0, claim.token, dict([tables[work]]))
+    subject = named[0] if named else "symbols"
+    outcomes = [OutcomeRow(subject, "ok", rows=1)]
+    runtime.ledger.stage_batch(
+        claim, manifest=manifest, rows=1, requests=1, work=work, outcomes=outcomes
+    )
+    settle_prices(runtime, "simulator")
+
     with pytest.raises(StorageError, match="holds simulated prices"):
-        _refuse_mixing(runtime, status("live"))
+        commit_wave(runtime, run_id, 0, lambda _run, _wave: None)
+
+    assert runtime.lake.read(Dataset.KLINE, Period.DAILY).num_rows == 0
+    assert runtime.catalog.symbols(listed_only=False) == []
 
 
 def test_every_command_has_help_with_an_example() -> None:
