@@ -136,6 +136,30 @@ def test_a_refused_broker_is_said_before_anything_is_planned(
 
 
 @pytest.mark.parametrize(
+    "variable", ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "BUDGET_REDIS_URL"]
+)
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("foo://user:secret@x", "foo is no scheme here: use redis://"),
+        ("nonsense", "that is no scheme here"),
+        ("redis://user:secret@127.0.0.1:port/0", "its port is no number"),
+    ],
+)
+def test_a_broker_or_backend_of_no_known_kind_is_wrong_usage(
+    installation: Installation, variable: str, url: str, sentence: str
+) -> None:
+    """One sentence with the variable, what is accepted, and no password."""
+    installation.environment[variable] = url
+    said = installation.run("sync", "stocks", "--upstream", "simulator")
+
+    assert (said.code, sentence in one_sentence(said)) == (2, True), said.stderr
+    assert f"{variable}=" in said.stderr
+    assert "secret" not in said.stderr
+    assert not installation.home.exists()
+
+
+@pytest.mark.parametrize(
     ("url", "code", "sentence"),
     [
         ("nonsense", 2, "no database URL"),
