@@ -13,7 +13,6 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
@@ -32,6 +31,7 @@ from storage.errors import (
     StorageError,
     UnwritableError,
 )
+from storage.locking import LockHeldError, locked
 
 _BUSY_TIMEOUT_S = 30
 _CONNECT_TIMEOUT_S = 5
@@ -52,13 +52,16 @@ class Database:
 
     Args:
         url: ``sqlite:////absolute/path.db`` or ``postgresql://user:password@host/name``.
+        migration_wait_s: How long another process that brings a SQLite file up to date is waited
+            for.
 
     Raises:
         ConfigurationError: Not such a URL.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, migration_wait_s: float = 30.0) -> None:
         self._url = _parsed(url)
+        self._migration_wait_s = migration_wait_s
         self._migrating = threading.Lock()
         self._engines: dict[int, Engine] = {}
 
@@ -174,7 +177,8 @@ class Database:
         """Bring the tables up to date. Idempotent, and safe when several processes start at once.
 
         Raises:
-            DatabaseUnreachableError: The database does not answer, or refuses the login.
+            DatabaseUnreachableError: The database does not answer, or refuses the login; or
+                another process brings the SQLite file up to date and does not end.
             UnwritableError: The SQLite file or its folder cannot be written.
             CorruptFileError: The SQLite file is none.
             ConfigurationError: A newer version of this program has used the database.
@@ -184,10 +188,19 @@ class Database:
                 if self.is_sqlite:
                     path = Path(str(self._url.database))
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    with FileLock(path.with_name(path.name + ".migrate.lock")):
+                    with locked(
+                        path.with_name(path.name + ".migrate.lock"), self._migration_wait_s
+                    ):
                         self._upgrade()
                 else:
                     self._upgrade()
+            except LockHeldError as error:
+                raise DatabaseUnreachableError(
+                    f"the database {self._url.database} cannot be used: {error} has held "
+                    f"{self._url.database}.migrate.lock for {self._migration_wait_s:g} s; wait for "
+                    "it, or end it, then run again",
+                    {"database": self.address},
+                ) from error
             except OSError as error:
                 raise UnwritableError(
                     f"the database {self._url.database} cannot be written ({error.strerror}): set "

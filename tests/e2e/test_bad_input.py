@@ -178,6 +178,14 @@ def test_a_wrong_database_is_said_without_its_password(
     assert "secret" not in said.stderr
 
 
+def test_a_database_where_no_file_can_be_made_is_said_at_once(installation: Installation) -> None:
+    """In a folder of the kernel's that takes no file; waiting for it would never end."""
+    said = installation.run("status", DATABASE_URL="sqlite:////proc/quantsync.db", timeout=20)
+
+    assert (said.code, "cannot be written" in one_sentence(said)) == (1, True), said.stderr
+    assert "/proc/quantsync.db" in said.stderr
+
+
 def test_a_wrong_setting_is_named(installation: Installation) -> None:
     """Every wrong variable at once."""
     said = installation.run("status", BUDGET_EASTMONEY="fast", QUANT_CONCURRENCY="0")
