@@ -75,7 +75,7 @@ class UnreachableError(SourceError):
 
 
 class KnownUnreachableError(UnreachableError):
-    """A moment ago the upstream could not be connected to: the request was not even tried."""
+    """A moment ago the upstream could not be reached, or was silent: the request was not tried."""
 
     transient = False
 

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     )
     proxy_url: str | None = Field(default=None, description="Proxy for upstream requests")
     connect_timeout_s: float = Field(default=5.0, gt=0)
-    read_timeout_s: float = Field(default=20.0, gt=0)
+    read_timeout_s: float = Field(default=10.0, gt=0)
     history_daily_from: date = Field(
         default=date(2015, 1, 5), description="First session of daily history, unless asked"
     )

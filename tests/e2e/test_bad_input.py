@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from storage.errors import StorageError
 from storage.run_records import OutcomeRow, Work
 from tests.fixtures.bars import bars_of, daily_bar
 from tests.fixtures.cli import Installation, Said
+from tests.fixtures.misbehaving import Answer, MisbehavingServer, respond
 
 if TYPE_CHECKING:
     from ingest.simulator.server import SimulatorServer
@@ -111,6 +113,39 @@ def test_an_unreachable_real_upstream_is_said_within_seconds_and_kept_per_symbol
     failures = installation.run("runs", said.json["run_id"], "--failures", "--json").json["details"]
     assert {row["subject"] for row in failures} == {"600519.SH", "000001.SZ", "300750.SZ"}
     assert all("eastmoney is unreachable" in row["reason"] for row in failures)
+
+
+@pytest.mark.parametrize("role", ["proxy", "upstream"])
+def test_an_upstream_that_takes_connections_and_never_answers_is_said_within_half_a_minute(
+    installation: Installation, misbehaving: Callable[[Answer], MisbehavingServer], role: str
+) -> None:
+    """Three symbols do not each wait for their own timeouts, and the reason says what happened."""
+    market_time = respond(json.dumps({"now": "2025-12-31T16:00:00+08:00"}).encode())
+
+    def answer(connection: socket.socket, head: str) -> None:
+        if head.startswith("GET /__simulator__/clock "):
+            market_time(connection, head)
+        else:
+            time.sleep(60)
+
+    server = misbehaving(answer)
+    words: tuple[str, ...] = ("sync", "stocks", "--symbols", "600519,000001,300750", "--json")
+    installation.environment["BUDGET_EASTMONEY"] = "50/1s"
+    if role == "proxy":
+        installation.environment["PROXY_URL"] = server.url
+        words += ("--upstream", "live", "--from", "2026-01-05")
+    else:
+        words += ("--upstream", server.url, "--from", "2025-12-01")
+    began = time.monotonic()
+    said = installation.run(*words)
+
+    assert time.monotonic() - began < 30
+    assert (said.code, said.json["outcomes"]) == (1, {"unreachable": 3})
+    who = "the proxy of PROXY_URL" if role == "proxy" else "push2his.eastmoney.com"
+    for failure in said.json["failures"]:
+        assert f"{who} accepts connections but does not answer" in failure["reason"]
+    asked = [head for head in server.heads if "__simulator__" not in head]
+    assert len(asked) == 2, "nothing more is sent once it is known"
 
 
 def test_a_simulator_that_is_not_there_is_said(installation: Installation) -> None:
