@@ -10,6 +10,7 @@ from rich.table import Table
 
 from market.bars import Dataset
 from market.boards import BoardKind, parse_board_code
+from market.clock import SystemClock
 from market.errors import QuantsyncError, UsageError
 from market.periods import FETCHED_PERIODS, parse_fetched_period
 from market.sessions import Window
@@ -31,7 +32,7 @@ def register(root: typer.Typer) -> None:
     root.command(
         "klines", epilog="Example: quantsync klines 600519 --from 2024-01-02 --format csv"
     )(_klines)
-    root.command("boards", epilog="Example: quantsync boards --members BK0818 --on 2025-03-03")(
+    root.command("boards", epilog="Example: quantsync boards --members BK0477 --on 2025-12-31")(
         _boards
     )
     root.command("status", epilog="Example: quantsync status --json")(_status)
@@ -124,7 +125,8 @@ def _boards(
         str | None, typer.Option("--members", metavar="BKxxxx", help="Members of this board.")
     ] = None,
     on: Annotated[
-        str | None, typer.Option("--on", metavar="DATE", help="As of this day; default: today's.")
+        str | None,
+        typer.Option("--on", metavar="DATE", help="As of this day; default: the latest."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -154,24 +156,36 @@ def _boards(
 
 
 def _print_members(runtime: Runtime, board: str, on: date | None, *, as_json: bool) -> None:
+    today = SystemClock().now().date()
+    if on is not None and on > today:
+        raise UsageError(f"--on {on} is in the future: today is {today} in Shanghai")
     day = on or date.max
     answer = runtime.catalog.members(board, day)
-    if answer.known_from is None or day < answer.known_from:
-        since = f"known since {answer.known_from}" if answer.known_from else "not yet synchronised"
+    known_from, known_to = answer.known_from, answer.known_to
+    if known_from is None or day < known_from:
+        since = (
+            f"known since {known_from}" if known_from else "not synchronised yet, or there are none"
+        )
         raise NothingHeldError(
-            f"the members of {board} on {day} are not known: they are {since}, and the upstream "
-            "tells today's members only",
+            f"the members of {board} on {on or today} are not known: they are {since}, and the "
+            "upstream tells today's members only",
             {"board": board},
         )
     rows = [{"symbol": m.symbol, "name": m.name} for m in answer.members]
-    if as_json:
-        output.print_json(
-            {"board": board, "on": on, "known_from": answer.known_from, "members": rows}
+    if on is not None and known_to is not None and on > known_to:
+        output.messages.print(
+            f"nothing is known of {on}: the members of {board} are known up to {known_to}, and "
+            "these are of that day; `quantsync sync` brings them up to date"
         )
+    if as_json:
+        known = {"known_from": known_from, "known_to": known_to}
+        output.print_json({"board": board, "on": on, **known, "members": rows})
         return
     for row in rows:
         output.console.print(f"{row['symbol']}  {row['name']}")
-    output.messages.print(f"{len(rows)} members, known since {answer.known_from}")
+    output.messages.print(
+        f"{output.counted(len(rows), 'member')}, known from {known_from} to {known_to}"
+    )
 
 
 def _status(as_json: Json = False) -> None:

@@ -66,7 +66,8 @@ def test_members_are_answered_for_any_day_since_the_first_list(catalog: Catalog)
     assert held(catalog, TUESDAY) == [b, c]
     assert held(catalog, WEDNESDAY) == [a, b, c]
     assert held(catalog, date(2025, 3, 9)) == [a, b, c]
-    assert catalog.members(BOARD, MONDAY).known_from == MONDAY
+    known = catalog.members(BOARD, MONDAY)
+    assert (known.known_from, known.known_to) == (MONDAY, WEDNESDAY)
     assert held(catalog, date(2025, 2, 28)) == []
 
 

@@ -1,6 +1,6 @@
 """Concepts and industries end to end: lists, members, klines, and pages that lie."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +59,28 @@ def test_lists_members_and_klines_are_the_markets(
     }
     assert installation.run("verify").code == 0
     assert "end_at" in installation.run("klines", "BK0477", "--format", "csv").stdout
+
+
+def test_of_a_day_after_the_latest_list_it_is_said_that_nothing_is_known(
+    installation: Installation, simulator: "SimulatorServer"
+) -> None:
+    """Until when it is known, on stderr and as JSON; a day that has not come is wrong usage."""
+    words = ("sync", "industries", "--from", "2025-12-31", "--upstream", simulator.url)
+    assert installation.run(*words).code == 0
+    ask = ("boards", "--members", "BK0477", "--on")
+
+    known = installation.run(*ask, "2025-12-31", "--json")
+    later = installation.run(*ask, "2026-01-05", "--json")
+    tomorrow = datetime.now(EXCHANGE_TZ).date() + timedelta(days=1)
+    future = installation.run(*ask, tomorrow.isoformat())
+
+    assert (known.json["known_to"], known.stderr) == ("2025-12-31", "")
+    assert (later.code, later.json["known_to"]) == (0, "2025-12-31")
+    assert later.json["members"] == known.json["members"]
+    assert "nothing is known of 2026-01-05" in later.stderr
+    assert "known up to 2025-12-31" in later.stderr
+    assert (future.code, "is in the future" in future.stderr) == (2, True)
+    assert "known from 2025-12-31 to 2025-12-31" in installation.run(*ask[:3]).stderr
 
 
 @pytest.mark.parametrize("fault", ["short_page", "empty_page", "short_list", "truncated_body"])
