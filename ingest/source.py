@@ -23,6 +23,7 @@ class Outcome(StrEnum):
     EMPTY_SUSPENDED = "empty_suspended"
     EMPTY_NOT_LISTED = "empty_not_listed"
     DELISTED = "delisted"
+    EMPTY_BOARD = "empty_board"
     UNKNOWN_SYMBOL = "unknown_symbol"
     THROTTLED = "throttled"
     UNREACHABLE = "unreachable"
@@ -49,6 +50,7 @@ _SUCCESSES = frozenset(
         Outcome.EMPTY_SUSPENDED,
         Outcome.EMPTY_NOT_LISTED,
         Outcome.DELISTED,
+        Outcome.EMPTY_BOARD,
     }
 )
 
@@ -118,6 +120,10 @@ class UnknownSymbolError(SourceError):
     """The upstream knows no such code."""
 
     outcome = Outcome.UNKNOWN_SYMBOL
+
+
+class EmptyBoardError(UnknownSymbolError):
+    """The upstream's word for a board that has no members, or that it does not know."""
 
 
 class BudgetUnavailableError(SourceError):

@@ -18,13 +18,20 @@ from tenacity import (
 
 from ingest import wire
 from ingest.pacing import Lane
-from ingest.source import Adjustment, Outcome, Source, SourceError, failure_of
+from ingest.source import (
+    Adjustment,
+    EmptyBoardError,
+    Outcome,
+    Source,
+    SourceError,
+    failure_of,
+)
 from ingest.validation import validate_bars
 from market.bars import Dataset
 from market.errors import QuantsyncError
 from market.sessions import Window
 from market.symbols import parse_stock
-from pipeline.proof import bars_proof
+from pipeline.proof import bars_proof, empty_board
 from pipeline.runtime import Runtime
 from storage.errors import StorageError
 from storage.run_records import BatchPlan, Claim, Item, OutcomeRow, Work
@@ -184,10 +191,13 @@ def _fetch_members(
 ) -> OutcomeRow:
     assert plan.board_kind is not None
     kind = plan.board_kind
-    members = _retried(lambda: source.fetch_board_members(kind, item.subject))
+    session = runtime.calendar.latest_started(source.now())
+    try:
+        members = _retried(lambda: source.fetch_board_members(kind, item.subject))
+    except EmptyBoardError as error:
+        return empty_board(runtime.catalog, kind, item, error, session)
     board = pa.array([item.subject] * members.num_rows, pa.string())
     haul.add(Work.BOARD_MEMBERS.value, members.append_column("board", board))
-    session = runtime.calendar.latest_started(source.now())
     return OutcomeRow(
         item.subject,
         Outcome.OK.value,

@@ -14,6 +14,7 @@ from ingest import wire
 from ingest.pacing import Lane, UnlimitedBudget
 from ingest.source import (
     Adjustment,
+    EmptyBoardError,
     MalformedBodyError,
     SourceError,
     ThrottledError,
@@ -137,6 +138,22 @@ def test_an_unknown_code_is_told_from_a_failure(source: EastmoneySource) -> None
     """The upstream's own word for it."""
     with pytest.raises(UnknownSymbolError, match=r"600999\.SH"):
         source.fetch_klines(parse_symbol("600999"), Period.DAILY, DECEMBER)
+
+
+def test_a_board_without_members_is_told_from_a_page_without_rows(
+    source: EastmoneySource, simulator: "SimulatorServer"
+) -> None:
+    """Only the upstream's own word for none counts; an empty page or success without data lies."""
+    for kind, board in ((BoardKind.CONCEPT, "BK0818"), (BoardKind.INDUSTRY, "BK0477")):
+        simulator.faults.add({"name": "short_list", "rows": 0, "board": board})
+        with pytest.raises(EmptyBoardError, match=rf"lists no members of board {board}"):
+            source.fetch_board_members(kind, board)
+        for lie, error in (("data_null", ThrottledError), ("empty_page", TruncatedListError)):
+            simulator.faults.clear()
+            simulator.faults.add({"name": lie, "board": board})
+            with pytest.raises(error):
+                source.fetch_board_members(kind, board)
+        simulator.faults.clear()
 
 
 def test_what_akshare_would_ask_wrongly_is_refused(source: EastmoneySource) -> None:

@@ -61,6 +61,50 @@ def test_lists_members_and_klines_are_the_markets(
     assert "end_at" in installation.run("klines", "BK0477", "--format", "csv").stdout
 
 
+def test_a_listed_board_without_members_is_a_success_unless_members_are_held(
+    installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
+) -> None:
+    """Its outcome says what it is; once members are held the same answer shrinks nothing."""
+    words = ("sync", "industries", "--from", "2025-12-31", "--upstream", simulator.url, "--json")
+    simulator.clock.set(datetime(2025, 12, 30, 16, 0, tzinfo=EXCHANGE_TZ))
+    none = simulator.faults.add({"name": "short_list", "rows": 0, "fs": "b:BK0477"})
+
+    empty = installation.run(*words[:3], "2025-12-30", *words[4:])
+
+    assert (empty.code, empty.json["state"]) == (0, "committed")
+    assert empty.json["outcomes"]["empty_board"] == 1
+    outcomes = installation.run("runs", empty.json["run_id"], "--json").json["details"]
+    (mine,) = (row for row in outcomes if row["outcome"] == "empty_board")
+    assert (mine["work"], mine["subject"]) == ("board_members", "BK0477")
+    assert "lists no members of board BK0477" in mine["reason"]
+
+    simulator.faults.remove(none.id)
+    simulator.clock.set(datetime(2025, 12, 31, 16, 0, tzinfo=EXCHANGE_TZ))
+    assert installation.run(*words).code == 0
+    held = set(seeded_market.members("BK0477", TODAY))
+    assert members_of(installation, "BK0477", "2025-12-31") == held
+    simulator.faults.add({"name": "short_list", "rows": 0, "fs": "b:BK0477"})
+    simulator.clock.set(datetime(2026, 1, 5, 16, 0, tzinfo=EXCHANGE_TZ))
+    emptied = installation.run(*words)
+
+    assert (emptied.code, emptied.json["state"]) == (1, "partial")
+    (failure,) = emptied.json["failures"]
+    assert (failure["subject"], failure["outcome"]) == ("BK0477", "unknown_symbol")
+    assert f"{len(held)} are held: the last good list stays" in failure["reason"]
+    assert members_of(installation, "BK0477", "2026-01-05") == held
+
+
+def test_a_board_that_no_list_names_is_not_an_empty_one(
+    installation: Installation, simulator: "SimulatorServer"
+) -> None:
+    """The upstream answers both in the same words."""
+    said = installation.run(
+        "sync", "industries", "--symbols", "BK9999", "--upstream", simulator.url, "--json"
+    )
+
+    assert (said.code, said.json["outcomes"]) == (1, {"unknown_symbol": 2})
+
+
 def test_of_a_day_after_the_latest_list_it_is_said_that_nothing_is_known(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:
