@@ -8,7 +8,7 @@ import pyarrow as pa
 import typer
 from rich.table import Table
 
-from market.bars import Dataset
+from market.bars import BarState, Dataset
 from market.boards import BoardKind, parse_board_code
 from market.clock import SystemClock
 from market.errors import QuantsyncError, UsageError
@@ -53,7 +53,7 @@ def _klines(
     as_json: Json = False,
 ) -> None:
     """Print the bars held of one symbol or board (unadjusted)."""
-    from storage.queries import klines  # noqa: PLC0415
+    from storage.queries import KLINE_COLUMNS, klines  # noqa: PLC0415
 
     form = "json" if as_json else form
     if form not in ("table", "csv", "json", "parquet"):
@@ -67,7 +67,8 @@ def _klines(
         dataset, name = Dataset.BOARD_KLINE, parse_board_code(symbol)
     else:
         dataset, name = Dataset.KLINE, str(parse_symbol(symbol))
-    bars = klines(runtime.lake, name, length, window=window, dataset=dataset)
+    columns = (*KLINE_COLUMNS, "state")
+    bars = klines(runtime.lake, name, length, window=window, dataset=dataset, columns=columns)
     if not bars.num_rows:
         raise NothingHeldError(
             f"no {length.value} bars of {name} are held"
@@ -75,7 +76,24 @@ def _klines(
             + ": `quantsync sync` fetches them, `quantsync status` says what is held",
             {"symbol": name, "period": length.value},
         )
-    _print_bars(bars, form, out)
+    _print_bars(bars.drop_columns("state"), form, out)
+    _note_provisional(bars)
+
+
+def _note_provisional(bars: pa.Table) -> None:
+    """Say which of the bars can still change; stdout keeps its format."""
+    open_ends = [
+        f"{row['end_at']:%Y-%m-%d %H:%M}"
+        for row in bars.select(["end_at", "state"]).to_pylist()
+        if row["state"] == BarState.PROVISIONAL.value
+    ]
+    if open_ends:
+        which = ", ".join(open_ends) if len(open_ends) < 4 else f"{open_ends[0]} … {open_ends[-1]}"
+        are = "is" if len(open_ends) == 1 else "are"
+        output.messages.print(
+            f"{len(open_ends)} of {output.counted(bars.num_rows, 'bar')} {are} provisional and can "
+            f"still change: {which}"
+        )
 
 
 def _window(start: str | None, end: str | None, runtime: Runtime) -> Window | None:

@@ -111,10 +111,15 @@ def test_a_half_formed_bar_is_provisional_and_then_replaced(
     simulator.clock.set(datetime(2025, 12, 31, 10, 32, tzinfo=EXCHANGE_TZ))
     assert installation.run(*words).json["bars_written"] == 3
     morning = lake.read(Dataset.KLINE, Period.DAILY).to_pylist()
+    half_formed = installation.run("klines", "600519", "--format", "csv")
     simulator.clock.set(datetime(2025, 12, 31, 16, 0, tzinfo=EXCHANGE_TZ))
     evening = installation.run(*words).json
     final = lake.read(Dataset.KLINE, Period.DAILY)
+    whole = installation.run("klines", "600519", "--format", "csv")
 
+    said = "1 of 3 bars is provisional and can still change: 2025-12-31 15:00\n"
+    assert (half_formed.stderr, whole.stderr) == (said, "")
+    assert half_formed.stdout.splitlines()[0] == "end_at,open,high,low,close,volume,amount"
     assert [row["state"] for row in morning] == ["final", "final", "provisional"]
     assert (evening["requests"], evening["bars_written"]) == (1, 1)
     assert held(final) == truth(seeded_market, "600519", date(2025, 12, 29))
