@@ -12,6 +12,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
@@ -87,10 +89,33 @@ class Database:
         if not self.is_sqlite:
             connecting = {"connect_timeout": _CONNECT_TIMEOUT_S}
             return create_engine(self._url, pool_pre_ping=True, connect_args=connecting)
-        engine = create_engine(self._url, connect_args={"timeout": _BUSY_TIMEOUT_S})
-        event.listen(engine, "connect", _prepare_sqlite)
+        if self._is_read_only():
+            engine = create_engine(self._url, creator=self._connect_read_only)
+        else:
+            engine = create_engine(self._url, connect_args={"timeout": _BUSY_TIMEOUT_S})
+            event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+
+    def _is_read_only(self) -> bool:
+        """Whether the SQLite file is there and cannot be written; its folder takes the journal."""
+        path = Path(str(self._url.database))
+        writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        return self.is_sqlite and path.exists() and not writable
+
+    def _connect_read_only(self) -> sqlite3.Connection:
+        path = Path(str(self._url.database)).absolute()
+        journal = path.with_name(path.name + "-wal")
+        # Without a journal SQLite would have to make one, unless told that nobody writes. With one
+        # it must be read: a killed process may have left its last transactions there.
+        mode = "ro" if journal.exists() and journal.stat().st_size else "ro&immutable=1"
+        return sqlite3.connect(
+            f"{path.as_uri()}?mode={mode}",
+            uri=True,
+            timeout=_BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -176,6 +201,8 @@ class Database:
     def migrate(self) -> None:
         """Bring the tables up to date. Idempotent, and safe when several processes start at once.
 
+        A SQLite file that can be read only must be up to date already.
+
         Raises:
             DatabaseUnreachableError: The database does not answer, or refuses the login; or
                 another process brings the SQLite file up to date and does not end.
@@ -185,7 +212,9 @@ class Database:
         """
         with self._migrating:
             try:
-                if self.is_sqlite:
+                if self._is_read_only():
+                    self._check_revision()
+                elif self.is_sqlite:
                     path = Path(str(self._url.database))
                     path.parent.mkdir(parents=True, exist_ok=True)
                     with locked(
@@ -210,10 +239,19 @@ class Database:
             except DBAPIError as error:
                 raise self.translated(error) from error
 
+    def _check_revision(self) -> None:
+        newest = ScriptDirectory.from_config(_alembic()).get_current_head()
+        with self.reading() as connection:
+            if MigrationContext.configure(connection).get_current_revision() == newest:
+                return
+        raise UnwritableError(
+            f"the database {self._url.database} can be read only, and must first be brought up to "
+            "date by this version: run `quantsync status` once where it can be written",
+            {"database": self.address},
+        )
+
     def _upgrade(self) -> None:
-        logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
+        config = _alembic()
         with self.engine.begin() as connection:
             if not self.is_sqlite:
                 # Held by this transaction: a session's lock would go back to the pool with its
@@ -269,6 +307,13 @@ class Database:
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()
+
+
+def _alembic() -> Config:
+    logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config
 
 
 def _parsed(url: str) -> URL:
