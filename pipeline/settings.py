@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.pacing import RateWindow, parse_windows
+from ingest.simulator import defaults
 from market.errors import ConfigurationError
 
 LOCAL_BROKER = "redis://localhost:6379/1"
@@ -100,8 +101,8 @@ class Settings(BaseSettings):
         default=None, description="Folder all workers see; unset: lake in the home"
     )
     quant_concurrency: int = Field(default=8, ge=1, description="Threads of the quant worker")
-    simulator_seed: int = 7
-    simulator_symbols: int = Field(default=60, ge=5)
+    simulator_seed: int = defaults.SEED
+    simulator_symbols: int = Field(default=defaults.SYMBOLS, ge=5)
     simulator_now: str = Field(
         default="2025-12-31T16:00:00+08:00", description="Its clock; system: this machine's"
     )

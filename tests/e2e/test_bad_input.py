@@ -370,7 +370,8 @@ def test_every_command_has_help_with_an_example() -> None:
         ("backfill",), ("klines",), ("boards",), ("status",), ("runs",), ("verify",), ("up",),
     ):  # fmt: skip
         assert "Example: quantsync" in help_of(*words), words
-    assert "examples:" in help_of("simulator")
+    assert "examples:\n  quantsync simulator --seed" in help_of("simulator")
+    assert "python -m" not in help_of("simulator")
 
 
 def test_json_errors_are_one_document(installation: Installation) -> None:
