@@ -24,6 +24,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from ingest.causes import plain_cause
 from ingest.pacing import Budget, Lane, Permit
 from ingest.source import (
     KnownUnreachableError,
@@ -311,7 +312,7 @@ def _translated(host: str, domain: str) -> Iterator[None]:
     except (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError) as error:
         raise UpstreamTimeoutError(f"{host} did not answer in time", context) from error
     except (requests.exceptions.ProxyError, requests.exceptions.SSLError) as error:
-        raise UnreachableError(f"{domain} is unreachable: {_cause(error)}", context) from error
+        raise UnreachableError(f"{domain} is unreachable: {plain_cause(error)}", context) from error
     except (
         requests.exceptions.ConnectionError,
         requests.exceptions.ChunkedEncodingError,
@@ -322,7 +323,7 @@ def _translated(host: str, domain: str) -> Iterator[None]:
                 f"{host} closed the connection without a whole response, as when throttling",
                 context,
             ) from error
-        raise UnreachableError(f"{domain} is unreachable: {_cause(error)}", context) from error
+        raise UnreachableError(f"{domain} is unreachable: {plain_cause(error)}", context) from error
 
 
 def _was_connected(error: BaseException) -> bool:
@@ -340,20 +341,6 @@ def _was_connected(error: BaseException) -> bool:
         nested = next((a for a in seen.args if isinstance(a, BaseException)), None)
         seen = reason if isinstance(reason, BaseException) else nested or seen.__cause__
     return False
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost message, without the addresses of Python objects that urllib3 prints."""
-    inner: BaseException = error
-    while True:
-        reason = getattr(inner, "reason", None)
-        nested = next((a for a in inner.args if isinstance(a, BaseException)), None)
-        following = reason if isinstance(reason, BaseException) else nested
-        if following is None:
-            break
-        inner = following
-    text = str(inner)
-    return text.split(": ", 1)[1] if text.startswith("<") and ": " in text else text
 
 
 def _read_within(response: requests.Response, seconds: float) -> bytes:

@@ -109,7 +109,7 @@ def _print_bars(bars: pa.Table, form: str, out: Path | None) -> None:
 
         assert out is not None
         parquet.write_table(bars, out, compression="zstd")
-        output.messages.print(f"{bars.num_rows:,} bars in {out}")
+        output.messages.print(f"{output.counted(bars.num_rows, 'bar')} in {out}")
         return
     rows = [{**row, "end_at": row["end_at"].isoformat(sep=" ")[:19]} for row in bars.to_pylist()]
     if form == "table":

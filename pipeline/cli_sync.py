@@ -220,11 +220,12 @@ def _announce(run_ids: Sequence[str], *, as_json: bool) -> None:
 def _report(
     stack: Stack, status: RunStatus, settings: Settings, *, as_json: bool
 ) -> dict[str, Any]:
-    failures = stack.runtime.ledger.outcomes(status.run_id, exclude=SUCCESSES)
+    outcomes = stack.runtime.ledger.outcomes(status.run_id)
     if not as_json:
         landed = [
             f"Parquet {settings.lake_path}",
             f"SQL     {stack.runtime.database.address}",
         ]
-        output.show_run(status, failures, landed if status.bars_written else [])
+        output.show_run(status, outcomes, landed if status.bars_written else [])
+    failures = [row for row in outcomes if row["outcome"] not in SUCCESSES]
     return output.run_document(status, failures)

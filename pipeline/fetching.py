@@ -9,11 +9,12 @@ from typing import TypeVar
 
 import pyarrow as pa
 from tenacity import (
+    RetryCallState,
     Retrying,
     before_sleep_log,
     retry_if_exception,
-    stop_after_attempt,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from ingest import wire
@@ -24,6 +25,7 @@ from ingest.source import (
     Outcome,
     Source,
     SourceError,
+    TruncatedListError,
     failure_of,
 )
 from ingest.validation import validate_bars
@@ -42,6 +44,7 @@ STOPPING = threading.Event()
 """Set when this process is asked to stop: batches in work are given back between two items."""
 
 _ATTEMPTS = 3
+_BACK_OFF = wait_exponential(multiplier=0.5, max=8) + wait_random(0, 0.5)
 _T = TypeVar("_T")
 
 
@@ -134,15 +137,24 @@ def _fetch_item(
 
 
 def _retried(call: Callable[[], _T]) -> _T:
-    """Call until it succeeds, at most three times, for transient errors only."""
+    """Call until it succeeds, for transient errors only: at most three times, a cut list twice.
+
+    A list that is cut is rarely whole a second later, there may be hundreds of them, and each costs
+    a request a page: the next run asks again.
+    """
     retrying = Retrying(
-        stop=stop_after_attempt(_ATTEMPTS),
-        wait=wait_exponential_jitter(initial=0.5, max=8, jitter=0.5),
+        stop=lambda state: state.attempt_number >= (2 if _is_cut(state) else _ATTEMPTS),
+        wait=lambda state: 0.2 if _is_cut(state) else _BACK_OFF(state),
         retry=retry_if_exception(lambda e: isinstance(e, SourceError) and e.transient),
         before_sleep=before_sleep_log(log, logging.INFO),
         reraise=True,
     )
     return retrying(call)
+
+
+def _is_cut(state: RetryCallState) -> bool:
+    outcome = state.outcome
+    return outcome is not None and isinstance(outcome.exception(), TruncatedListError)
 
 
 def _fetch_klines(

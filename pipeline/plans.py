@@ -162,8 +162,8 @@ def _wanted_waves(
     if complete:
         what = "symbols" if kind == STOCKS else "boards"
         notices.append(
-            f"{len(complete)} of {len(subjects)} {what} lack nothing in {window} and were not "
-            "fetched again"
+            f"the klines of {len(complete)} of {len(subjects)} {what} lack nothing in {window} and "
+            "were not fetched again"
         )
     return waves + kline_waves, notices, len(complete)
 

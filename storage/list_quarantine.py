@@ -41,12 +41,13 @@ def doubt_about(
     if len(set(codes)) != len(codes):
         return "it names a code twice, so another is missing"
     fewer = len(held) - len(codes)
+    rows = "1 row" if len(codes) == 1 else f"{len(codes)} rows"
     halved = fewer > 0 and fewer * 2 >= len(held)
     doubt = None
     if fewer > 0 and len(codes) % _PAGE == 0:
-        doubt = f"it has {len(codes)} rows, a full page, where {len(held)} are held"
+        doubt = f"it has {rows}, a full page, where {len(held)} are held"
     elif halved or fewer > max(_SHRINK_ROWS, _SHRINK_SHARE * len(held)):
-        doubt = f"it has {len(codes)} rows where {len(held)} are held"
+        doubt = f"it has {rows} where {len(held)} are held"
     needed = _SESSIONS_IF_HALVED if halved else _SESSIONS
     if doubt and _sessions_before(connection, name, codes, session) < needed - 1:
         return f"{doubt}: it is taken once {_TIMES[needed]} of the exchange showed the same"

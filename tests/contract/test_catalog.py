@@ -100,7 +100,7 @@ def test_a_member_that_leaves_within_its_first_session_was_never_one(catalog: Ca
         (250, 120, "120 rows where 250 are held"),
         (101, 100, "full page"),
         (4, 2, "2 rows where 4 are held"),
-        (2, 1, "1 rows where 2 are held"),
+        (2, 1, "1 row where 2 are held"),
         (20, 17, "17 rows where 20 are held"),
     ],
 )
