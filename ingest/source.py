@@ -23,6 +23,7 @@ class Outcome(StrEnum):
     EMPTY_SUSPENDED = "empty_suspended"
     EMPTY_NOT_LISTED = "empty_not_listed"
     DELISTED = "delisted"
+    EMPTY_BOARD = "empty_board"
     UNKNOWN_SYMBOL = "unknown_symbol"
     THROTTLED = "throttled"
     UNREACHABLE = "unreachable"
@@ -50,6 +51,7 @@ _SUCCESSES = frozenset(
         Outcome.EMPTY_SUSPENDED,
         Outcome.EMPTY_NOT_LISTED,
         Outcome.DELISTED,
+        Outcome.EMPTY_BOARD,
     }
 )
 
@@ -76,7 +78,7 @@ class UnreachableError(SourceError):
 
 
 class KnownUnreachableError(UnreachableError):
-    """A moment ago the upstream could not be connected to: the request was not even tried."""
+    """A moment ago the upstream could not be reached, or was silent: the request was not tried."""
 
     transient = False
 
@@ -125,6 +127,10 @@ class UnknownSymbolError(SourceError):
     """The upstream knows no such code."""
 
     outcome = Outcome.UNKNOWN_SYMBOL
+
+
+class EmptyBoardError(UnknownSymbolError):
+    """The upstream's word for a board that has no members, or that it does not know."""
 
 
 class BudgetUnavailableError(SourceError):

@@ -24,6 +24,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from ingest.causes import plain_cause
 from ingest.pacing import Budget, Lane, Permit
 from ingest.source import (
     DeadlinePassedError,
@@ -162,7 +163,7 @@ class UpstreamAdapter(HTTPAdapter):
         self,
         *,
         connect_timeout_s: float = 5.0,
-        read_timeout_s: float = 20.0,
+        read_timeout_s: float = 10.0,
         proxy_url: str | None = None,
     ) -> None:
         super().__init__(pool_connections=32, pool_maxsize=32, max_retries=0)
@@ -189,14 +190,16 @@ class UpstreamAdapter(HTTPAdapter):
                 {"host": target.hostname},
             )
         outage = (domain, upstream.base_url)
-        self._outages.check(outage)
+        in_doubt = self._outages.check(outage)
         if time.monotonic() > observation.deadline:
             raise DeadlinePassedError(
                 f"the batch's deadline passed before {target.hostname} was asked",
                 {"host": target.hostname},
             )
         permit = upstream.budget.acquire(observation.lane, observation.deadline, observation.alive)
-        options["timeout"] = self._timeout
+        connect_s, read_s = self._timeout
+        # A second silence in a row decides: it need not be waited for as long as the first.
+        options["timeout"] = (connect_s, read_s / 2 if in_doubt else read_s)
         options["proxies"] = self._proxies(upstream)
         if upstream.base_url is not None:
             base = urlsplit(upstream.base_url)
@@ -209,11 +212,19 @@ class UpstreamAdapter(HTTPAdapter):
             with _translated(target.hostname or "", domain), _told_when_sent(permit):
                 response = super().send(request, **options)  # type: ignore[arg-type]
                 status = response.status_code
-                body = _read_within(response, self._timeout[1])
+                body = _read_within(response, read_s)
             self._outages.clear(outage)
             _refuse_non_answer(response, body, domain, target.path)
         except UnreachableError as error:
-            self._outages.note(outage, error)
+            self._outages.note(outage, error.message)
+            raise
+        except UpstreamTimeoutError:
+            if status is None:
+                who = "the proxy of PROXY_URL" if options["proxies"] else target.hostname
+                self._outages.note(
+                    outage,
+                    f"{domain} is unreachable: {who} accepts connections but does not answer",
+                )
             raise
         finally:
             elapsed = time.monotonic() - began
@@ -276,10 +287,10 @@ _Outage = tuple[str, str | None]
 
 
 class _Outages:
-    """Remembers that an upstream could not be connected to, so that 5,000 symbols don't each wait.
+    """Remembers that an upstream cannot be reached, so that 5,000 symbols don't each wait.
 
-    While an upstream is known to be unreachable, requests fail at once with the same reason; after
-    ``retry_after_s`` one is let through again.
+    It cannot be connected to, or takes a connection and says nothing: after two such failures in a
+    row, requests fail at once with the same reason for ``retry_after_s``.
     """
 
     def __init__(self, retry_after_s: float = 10.0) -> None:
@@ -287,16 +298,18 @@ class _Outages:
         self._lock = threading.Lock()
         self._down: dict[_Outage, tuple[int, float, str]] = {}
 
-    def check(self, outage: _Outage) -> None:
+    def check(self, outage: _Outage) -> bool:
+        """Whether the last request failed so; raises if the upstream is known to be unreachable."""
         with self._lock:
             failures, until, reason = self._down.get(outage, (0, 0.0, ""))
             if failures >= 2 and time.monotonic() < until:  # noqa: PLR2004  (once may be chance)
                 raise KnownUnreachableError(reason, {"domain": outage[0]})
+            return failures > 0
 
-    def note(self, outage: _Outage, error: SourceError) -> None:
+    def note(self, outage: _Outage, reason: str) -> None:
         with self._lock:
             failures = self._down.get(outage, (0, 0.0, ""))[0] + 1
-            self._down[outage] = (failures, time.monotonic() + self._retry_after_s, error.message)
+            self._down[outage] = (failures, time.monotonic() + self._retry_after_s, reason)
 
     def clear(self, outage: _Outage) -> None:
         with self._lock:
@@ -316,7 +329,7 @@ def _translated(host: str, domain: str) -> Iterator[None]:
     except (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError) as error:
         raise UpstreamTimeoutError(f"{host} did not answer in time", context) from error
     except (requests.exceptions.ProxyError, requests.exceptions.SSLError) as error:
-        raise UnreachableError(f"{domain} is unreachable: {_cause(error)}", context) from error
+        raise UnreachableError(f"{domain} is unreachable: {plain_cause(error)}", context) from error
     except (
         requests.exceptions.ConnectionError,
         requests.exceptions.ChunkedEncodingError,
@@ -327,7 +340,7 @@ def _translated(host: str, domain: str) -> Iterator[None]:
                 f"{host} closed the connection without a whole response, as when throttling",
                 context,
             ) from error
-        raise UnreachableError(f"{domain} is unreachable: {_cause(error)}", context) from error
+        raise UnreachableError(f"{domain} is unreachable: {plain_cause(error)}", context) from error
 
 
 def _was_connected(error: BaseException) -> bool:
@@ -345,20 +358,6 @@ def _was_connected(error: BaseException) -> bool:
         nested = next((a for a in seen.args if isinstance(a, BaseException)), None)
         seen = reason if isinstance(reason, BaseException) else nested or seen.__cause__
     return False
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost message, without the addresses of Python objects that urllib3 prints."""
-    inner: BaseException = error
-    while True:
-        reason = getattr(inner, "reason", None)
-        nested = next((a for a in inner.args if isinstance(a, BaseException)), None)
-        following = reason if isinstance(reason, BaseException) else nested
-        if following is None:
-            break
-        inner = following
-    text = str(inner)
-    return text.split(": ", 1)[1] if text.startswith("<") and ": " in text else text
 
 
 def _read_within(response: requests.Response, seconds: float) -> bytes:

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from kombu.exceptions import OperationalError
 
+from ingest.causes import plain_cause
 from market.errors import QuantsyncError
 
 
@@ -24,7 +25,8 @@ def check_broker() -> None:
         connection.ensure_connection(max_retries=1, interval_start=0.2, timeout=5)
     except (OperationalError, OSError) as error:
         raise BrokerUnreachableError(
-            f"the broker at {_address(app.conf.broker_url)} does not answer ({error}): start it, "
+            f"the broker at {_address(app.conf.broker_url)} does not answer "
+            f"({plain_cause(error)}): start it, "
             "correct CELERY_BROKER_URL, or unset it to run embedded",
         ) from error
     finally:

@@ -1,4 +1,4 @@
-"""Commands that only read: klines, boards, status, runs, verify."""
+"""Commands that only read: klines, boards, status, runs."""
 
 from datetime import date
 from pathlib import Path
@@ -8,10 +8,11 @@ import pyarrow as pa
 import typer
 from rich.table import Table
 
-from market.bars import Dataset
+from market.bars import BarState, Dataset
 from market.boards import BoardKind, parse_board_code
+from market.clock import SystemClock
 from market.errors import QuantsyncError, UsageError
-from market.periods import FETCHED_PERIODS, Period, parse_fetched_period
+from market.periods import FETCHED_PERIODS, parse_fetched_period
 from market.sessions import Window
 from market.symbols import parse_symbol
 from pipeline import output
@@ -31,14 +32,13 @@ def register(root: typer.Typer) -> None:
     root.command(
         "klines", epilog="Example: quantsync klines 600519 --from 2024-01-02 --format csv"
     )(_klines)
-    root.command("boards", epilog="Example: quantsync boards --members BK0818 --on 2025-03-03")(
+    root.command("boards", epilog="Example: quantsync boards --members BK0477 --on 2025-12-31")(
         _boards
     )
     root.command("status", epilog="Example: quantsync status --json")(_status)
     root.command("runs", epilog="Example: quantsync runs 20251231T080000-1a2b3c4d --failures")(
         _runs
     )
-    root.command("verify", epilog="Example: quantsync verify --period daily")(_verify)
 
 
 def _klines(
@@ -53,7 +53,7 @@ def _klines(
     as_json: Json = False,
 ) -> None:
     """Print the bars held of one symbol or board (unadjusted)."""
-    from storage.queries import klines  # noqa: PLC0415
+    from storage.queries import KLINE_COLUMNS, klines  # noqa: PLC0415
 
     form = "json" if as_json else form
     if form not in ("table", "csv", "json", "parquet"):
@@ -67,7 +67,8 @@ def _klines(
         dataset, name = Dataset.BOARD_KLINE, parse_board_code(symbol)
     else:
         dataset, name = Dataset.KLINE, str(parse_symbol(symbol))
-    bars = klines(runtime.lake, name, length, window=window, dataset=dataset)
+    columns = (*KLINE_COLUMNS, "state")
+    bars = klines(runtime.lake, name, length, window=window, dataset=dataset, columns=columns)
     if not bars.num_rows:
         raise NothingHeldError(
             f"no {length.value} bars of {name} are held"
@@ -75,7 +76,24 @@ def _klines(
             + ": `quantsync sync` fetches them, `quantsync status` says what is held",
             {"symbol": name, "period": length.value},
         )
-    _print_bars(bars, form, out)
+    _print_bars(bars.drop_columns("state"), form, out)
+    _note_provisional(bars)
+
+
+def _note_provisional(bars: pa.Table) -> None:
+    """Say which of the bars can still change; stdout keeps its format."""
+    open_ends = [
+        f"{row['end_at']:%Y-%m-%d %H:%M}"
+        for row in bars.select(["end_at", "state"]).to_pylist()
+        if row["state"] == BarState.PROVISIONAL.value
+    ]
+    if open_ends:
+        which = ", ".join(open_ends) if len(open_ends) < 4 else f"{open_ends[0]} … {open_ends[-1]}"
+        are = "is" if len(open_ends) == 1 else "are"
+        output.messages.print(
+            f"{len(open_ends)} of {output.counted(bars.num_rows, 'bar')} {are} provisional and can "
+            f"still change: {which}"
+        )
 
 
 def _window(start: str | None, end: str | None, runtime: Runtime) -> Window | None:
@@ -91,7 +109,7 @@ def _print_bars(bars: pa.Table, form: str, out: Path | None) -> None:
 
         assert out is not None
         parquet.write_table(bars, out, compression="zstd")
-        output.messages.print(f"{bars.num_rows:,} bars in {out}")
+        output.messages.print(f"{output.counted(bars.num_rows, 'bar')} in {out}")
         return
     rows = [{**row, "end_at": row["end_at"].isoformat(sep=" ")[:19]} for row in bars.to_pylist()]
     if form == "table":
@@ -125,7 +143,8 @@ def _boards(
         str | None, typer.Option("--members", metavar="BKxxxx", help="Members of this board.")
     ] = None,
     on: Annotated[
-        str | None, typer.Option("--on", metavar="DATE", help="As of this day; default: today's.")
+        str | None,
+        typer.Option("--on", metavar="DATE", help="As of this day; default: the latest."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -155,24 +174,36 @@ def _boards(
 
 
 def _print_members(runtime: Runtime, board: str, on: date | None, *, as_json: bool) -> None:
+    today = SystemClock().now().date()
+    if on is not None and on > today:
+        raise UsageError(f"--on {on} is in the future: today is {today} in Shanghai")
     day = on or date.max
     answer = runtime.catalog.members(board, day)
-    if answer.known_from is None or day < answer.known_from:
-        since = f"known since {answer.known_from}" if answer.known_from else "not yet synchronised"
+    known_from, known_to = answer.known_from, answer.known_to
+    if known_from is None or day < known_from:
+        since = (
+            f"known since {known_from}" if known_from else "not synchronised yet, or there are none"
+        )
         raise NothingHeldError(
-            f"the members of {board} on {day} are not known: they are {since}, and the upstream "
-            "tells today's members only",
+            f"the members of {board} on {on or today} are not known: they are {since}, and the "
+            "upstream tells today's members only",
             {"board": board},
         )
     rows = [{"symbol": m.symbol, "name": m.name} for m in answer.members]
-    if as_json:
-        output.print_json(
-            {"board": board, "on": on, "known_from": answer.known_from, "members": rows}
+    if on is not None and known_to is not None and on > known_to:
+        output.messages.print(
+            f"nothing is known of {on}: the members of {board} are known up to {known_to}, and "
+            "these are of that day; `quantsync sync` brings them up to date"
         )
+    if as_json:
+        known = {"known_from": known_from, "known_to": known_to}
+        output.print_json({"board": board, "on": on, **known, "members": rows})
         return
     for row in rows:
         output.console.print(f"{row['symbol']}  {row['name']}")
-    output.messages.print(f"{len(rows)} members, known since {answer.known_from}")
+    output.messages.print(
+        f"{output.counted(len(rows), 'member')}, known from {known_from} to {known_to}"
+    )
 
 
 def _status(as_json: Json = False) -> None:
@@ -259,45 +290,3 @@ def _runs(
     for row in outcomes:
         reason = f": {row['reason']}" if row["reason"] else ""
         output.console.print(f"  {row['work']} {row['subject']} {row['outcome']}{reason}")
-
-
-def _verify(
-    period: Annotated[
-        str | None, typer.Option("--period", help="Only this period; default: all.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Compare Parquet and SQL, partition by partition: bar counts and content hashes."""
-    from storage.verification import verify  # noqa: PLC0415
-
-    runtime = Runtime(read_settings())
-    periods: tuple[Period, ...] = (
-        FETCHED_PERIODS if period is None else (parse_fetched_period(period),)
-    )
-    checks = verify(runtime.lake, runtime.warehouse, periods=periods)
-    wrong = [check for check in checks if not check.equal]
-    if as_json:
-        output.print_json(
-            {
-                "equal": not wrong,
-                "partitions": len(checks),
-                "bars": sum(check.lake_rows for check in checks),
-                "checks": [output.check_json(check) for check in checks],
-            }
-        )
-    else:
-        for check in wrong:
-            output.console.print(
-                f"[red]differs[/]  {check.dataset} {check.period} {check.partition}: "
-                f"{check.problem}"
-            )
-        if not checks:
-            output.console.print("nothing is held yet: there is nothing to compare")
-        elif not wrong:
-            bars = sum(check.lake_rows for check in checks)
-            output.console.print(
-                f"[green]equal[/]: {len(checks)} partitions, {bars:,} bars, the same rows in "
-                "Parquet and in SQL"
-            )
-    if wrong:
-        raise typer.Exit(1)

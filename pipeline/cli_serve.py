@@ -71,4 +71,4 @@ def _simulator(context: typer.Context) -> None:
     """Serve a market offline; --help lists its options (seed, symbols, clock, faults, replay)."""
     from ingest.simulator.cli import main  # noqa: PLC0415
 
-    sys.exit(main(context.args))
+    sys.exit(main(context.args, program="quantsync simulator"))

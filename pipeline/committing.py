@@ -20,8 +20,9 @@ from market.periods import Period
 from pipeline.broker import BrokerUnreachableError
 from pipeline.identity import process_identity
 from pipeline.plans import extend_after_list
+from pipeline.prices import settle_prices
 from pipeline.pulse import pulse, working_on
-from pipeline.runtime import LIVE, Runtime
+from pipeline.runtime import Runtime
 from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
 from storage.killpoints import KillPoint, reach
@@ -134,7 +135,9 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
     status = ledger.status(claim.run_id)
     staged = ledger.staged(claim.run_id, claim.number)
     done = _Committed()
-    _write_bars(runtime, status, staged, done, hold)
+    if any(table["rows"] for _, manifest in staged for table in manifest["tables"].values()):
+        settle_prices(runtime, status.upstream)
+    _write_bars(runtime, staged, done, hold)
     extension, notices = [], []
     for plan, manifest in staged:
         if plan.work.dataset is None:
@@ -165,11 +168,7 @@ _Staged = list[tuple[BatchPlan, dict[str, Any]]]
 
 
 def _write_bars(
-    runtime: Runtime,
-    status: RunStatus,
-    staged: _Staged,
-    done: _Committed,
-    hold: Callable[[int | None], None],
+    runtime: Runtime, staged: _Staged, done: _Committed, hold: Callable[[int | None], None]
 ) -> None:
     """Merge all staged bars of the wave at once, so that each partition is rewritten once."""
     parts: dict[tuple[Dataset, Period], list[pa.Table]] = {}
@@ -185,8 +184,6 @@ def _write_bars(
         if "quarantine" in manifest["tables"]:
             rejected = runtime.staging.read(manifest, "quarantine")
             done.quarantined += _quarantined(dataset, plan.period, rejected)
-    if parts:
-        _refuse_mixing(runtime, status)
     for (dataset, period), tables in parts.items():
         bars = pa.concat_tables(tables, promote_options="permissive").cast(bar_schema(dataset))
         written = runtime.lake.write(dataset, period, bars, after_each=lambda: hold(None))
@@ -196,18 +193,6 @@ def _write_bars(
         count = runtime.warehouse.write_bars(dataset, period, bars)
         reach(KillPoint.WAREHOUSE_WRITTEN)
         done.bars_written += max(in_lake, count.inserted + count.updated)
-
-
-def _refuse_mixing(runtime: Runtime, status: RunStatus) -> None:
-    """Real and simulated prices never share a store."""
-    mine = "real" if status.upstream == LIVE else "simulated"
-    held = runtime.ledger.installation_fact("prices", mine)
-    if held != mine:
-        raise StorageError(
-            f"{runtime.settings.home} holds {held} prices; {mine} ones are not mixed in: "
-            "set QUANTSYNC_HOME (and DATABASE_URL, if set) to another place for them",
-            {"home": str(runtime.settings.home)},
-        )
 
 
 def _quarantined(dataset: Dataset, period: Period, rejected: pa.Table) -> Iterator[QuarantinedBar]:

@@ -9,16 +9,25 @@ from typing import TypeVar
 
 import pyarrow as pa
 from tenacity import (
+    RetryCallState,
     Retrying,
     before_sleep_log,
     retry_if_exception,
-    stop_after_attempt,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from ingest import wire
 from ingest.pacing import Lane
-from ingest.source import Adjustment, Outcome, Source, SourceError, failure_of
+from ingest.source import (
+    Adjustment,
+    EmptyBoardError,
+    Outcome,
+    Source,
+    SourceError,
+    TruncatedListError,
+    failure_of,
+)
 from ingest.validation import validate_bars
 from market.bars import Dataset
 from market.errors import QuantsyncError
@@ -26,7 +35,7 @@ from market.sessions import Window
 from market.symbols import parse_stock
 from pipeline.identity import process_identity
 from pipeline.patience import patiently
-from pipeline.proof import bars_proof
+from pipeline.proof import bars_proof, empty_board
 from pipeline.pulse import pulse, working_on
 from pipeline.runtime import Runtime
 from pipeline.voiding import void_leases_of_the_dead
@@ -41,6 +50,7 @@ STOPPING = threading.Event()
 
 _ATTEMPTS = 3
 _RENEW_S = 1.0
+_BACK_OFF = wait_exponential(multiplier=0.5, max=8) + wait_random(0, 0.5)
 _T = TypeVar("_T")
 
 
@@ -240,15 +250,24 @@ def _fetch_item(
 
 
 def _retried(call: Callable[[], _T]) -> _T:
-    """Call until it succeeds, at most three times, for transient errors only."""
+    """Call until it succeeds, for transient errors only: at most three times, a cut list twice.
+
+    A list that is cut is rarely whole a second later, there may be hundreds of them, and each costs
+    a request a page: the next run asks again.
+    """
     retrying = Retrying(
-        stop=stop_after_attempt(_ATTEMPTS),
-        wait=wait_exponential_jitter(initial=0.5, max=8, jitter=0.5),
+        stop=lambda state: state.attempt_number >= (2 if _is_cut(state) else _ATTEMPTS),
+        wait=lambda state: 0.2 if _is_cut(state) else _BACK_OFF(state),
         retry=retry_if_exception(lambda e: isinstance(e, SourceError) and e.transient),
         before_sleep=before_sleep_log(log, logging.INFO),
         reraise=True,
     )
     return retrying(call)
+
+
+def _is_cut(state: RetryCallState) -> bool:
+    outcome = state.outcome
+    return outcome is not None and isinstance(outcome.exception(), TruncatedListError)
 
 
 def _fetch_klines(
@@ -297,10 +316,13 @@ def _fetch_members(
 ) -> OutcomeRow:
     assert plan.board_kind is not None
     kind = plan.board_kind
-    members = _retried(lambda: source.fetch_board_members(kind, item.subject))
+    session = runtime.calendar.latest_started(source.now())
+    try:
+        members = _retried(lambda: source.fetch_board_members(kind, item.subject))
+    except EmptyBoardError as error:
+        return empty_board(runtime.catalog, kind, item, error, session)
     board = pa.array([item.subject] * members.num_rows, pa.string())
     haul.add(Work.BOARD_MEMBERS.value, members.append_column("board", board))
-    session = runtime.calendar.latest_started(source.now())
     return OutcomeRow(
         item.subject,
         Outcome.OK.value,

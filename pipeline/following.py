@@ -41,11 +41,12 @@ def report(
     runtime: Runtime, status: RunStatus, settings: Settings, *, as_json: bool
 ) -> dict[str, Any]:
     """A run's end, told to a person unless JSON is wanted; the JSON of it."""
-    failures = runtime.ledger.outcomes(status.run_id, exclude=SUCCESSES)
+    outcomes = runtime.ledger.outcomes(status.run_id)
     if not as_json:
         landed = [
             f"Parquet {settings.lake_path}",
             f"SQL     {runtime.database.address}",
         ]
-        output.show_run(status, failures, landed if status.bars_written else [])
+        output.show_run(status, outcomes, landed if status.bars_written else [])
+    failures = [row for row in outcomes if row["outcome"] not in SUCCESSES]
     return output.run_document(status, failures)

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
@@ -23,7 +24,8 @@ from rich.progress import (
 from rich.table import Table
 
 from market.clock import EXCHANGE_TZ
-from storage.run_records import RunState, RunStatus
+from storage.repair import PartitionRepair
+from storage.run_records import SUCCESSES, RunState, RunStatus, Work
 from storage.verification import PartitionCheck
 
 # Where no terminal tells its width (a pipe, a log), tables get room enough for a run's line.
@@ -32,6 +34,13 @@ messages = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _STYLES = {RunState.COMMITTED: "green", RunState.PARTIAL: "yellow", RunState.FAILED: "red"}
 _SHOWN_FAILURES = 10
+_WORKS = {
+    Work.SYMBOL_LIST: "symbol list",
+    Work.KLINE: "klines",
+    Work.BOARD_LIST: "board list",
+    Work.BOARD_MEMBERS: "members",
+    Work.BOARD_KLINE: "klines",
+}
 
 
 def json_text(document: object) -> str:
@@ -55,6 +64,11 @@ def _plain(value: object) -> object:
 def plain(text: str) -> str:
     """Text that is not to be read as markup."""
     return escape(text)
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: ``1 request``, ``1,204 bars``, ``2 batches``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def local_time(epoch: float | None) -> str:
@@ -88,19 +102,20 @@ def run_document(status: RunStatus, failures: Sequence[dict[str, Any]]) -> dict[
     }
 
 
-def show_run(status: RunStatus, failures: Sequence[dict[str, Any]], landed: Sequence[str]) -> None:
-    """A run's end for people."""
+def show_run(status: RunStatus, outcomes: Sequence[dict[str, Any]], landed: Sequence[str]) -> None:
+    """A run's end for people, from its status and all its outcomes."""
+    failures = [row for row in outcomes if row["outcome"] not in SUCCESSES]
     style = _STYLES.get(status.state, "cyan")
     window = f"{status.params.get('from')} … {status.params.get('to')}"
     console.print(
         f"[bold]{status.kind}[/] {status.period} {window}: [{style}]{status.state.value}[/] "
         f"in {status.elapsed_s:.1f} s (run {status.run_id})"
     )
-    outcomes = ", ".join(f"{n} {name}" for name, n in status.outcomes.items()) or "nothing to do"
-    console.print(f"  outcomes  {outcomes}")
+    console.print(f"  outcomes  {_outcomes_by_work(outcomes) or 'nothing to do'}")
     console.print(
-        f"  written   {status.bars_written:,} bars with {status.requests} requests in "
-        f"{status.batches} batches, {status.waves} waves"
+        f"  written   {counted(status.bars_written, 'bar')} with "
+        f"{counted(status.requests, 'request')} in {counted(status.batches, 'batch', 'batches')}, "
+        f"{counted(status.waves, 'wave')}"
     )
     for place in landed:
         console.print(f"            {place}")
@@ -115,6 +130,18 @@ def show_run(status: RunStatus, failures: Sequence[dict[str, Any]], landed: Sequ
             f"            and {len(failures) - _SHOWN_FAILURES} more: "
             f"quantsync runs {status.run_id} --failures"
         )
+
+
+def _outcomes_by_work(outcomes: Sequence[dict[str, Any]]) -> str:
+    """``symbol list: 1 ok; klines: 57 ok, 3 delisted``, in the order of a run."""
+    counts: dict[str, Counter[str]] = {}
+    for row in outcomes:
+        counts.setdefault(row["work"], Counter())[row["outcome"]] += 1
+    return "; ".join(
+        f"{words}: " + ", ".join(f"{n:,} {name}" for name, n in sorted(counts[work].items()))
+        for work, words in _WORKS.items()
+        if work in counts
+    )
 
 
 def runs_table(runs: Sequence[RunStatus]) -> Table:
@@ -152,9 +179,9 @@ def status_json(status: RunStatus) -> dict[str, Any]:
     return {**asdict(status), "state": status.state.value}
 
 
-def check_json(check: PartitionCheck) -> dict[str, Any]:
-    """Every field of a partition's comparison."""
-    return {key: _plain_name(value) for key, value in asdict(check).items()}
+def fields_json(record: PartitionCheck | PartitionRepair) -> dict[str, Any]:
+    """Every field of a partition's comparison or repair."""
+    return {key: _plain_name(value) for key, value in asdict(record).items()}
 
 
 def _plain_name(value: object) -> object:
@@ -193,7 +220,7 @@ class RunProgress:
     def show(self, status: RunStatus, budget: str) -> None:
         """Show where a run stands."""
         rate = status.requests / status.elapsed_s if status.elapsed_s > 0 else 0.0
-        detail = f"{status.bars_written:,} bars · {rate:.1f} req/s of {budget}"
+        detail = f"{counted(status.bars_written, 'bar')} · {rate:.1f} req/s of {budget}"
         if messages.is_terminal:
             task = self._tasks.get(status.run_id)
             if task is None:

@@ -10,6 +10,7 @@ from market.boards import BoardKind
 from market.periods import Period, parse_fetched_period
 from market.sessions import Window
 from market.symbols import parse_stock
+from pipeline.prices import check_prices
 from pipeline.queues import CONCEPT_QUEUE, INDUSTRY_QUEUE, STOCK_QUEUE
 from pipeline.runtime import Runtime
 from scheduling.planner import (
@@ -63,8 +64,10 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
     """A run for a request: its klines at once if symbols are named, else first the list.
 
     Raises:
-        UsageError: A symbol, period or window that cannot be meant.
+        UsageError: A symbol, period or window that cannot be meant; or the home holds prices that
+            the upstream's must not be mixed with.
     """
+    check_prices(runtime, request.upstream)
     period = parse_fetched_period(request.period.value)
     now = runtime.clock(request.upstream).now()
     settled = plan_window(
@@ -165,8 +168,8 @@ def _wanted_waves(
     if complete:
         what = "symbols" if kind == STOCKS else "boards"
         notices.append(
-            f"{len(complete)} of {len(subjects)} {what} lack nothing in {window} and were not "
-            "fetched again"
+            f"the klines of {len(complete)} of {len(subjects)} {what} lack nothing in {window} and "
+            "were not fetched again"
         )
     return waves + kline_waves, notices, len(complete)
 

@@ -4,11 +4,13 @@ from datetime import date
 
 import pyarrow.compute as pc
 
-from ingest.source import Bars, Outcome
+from ingest.source import Bars, EmptyBoardError, Outcome, UnknownSymbolError
 from ingest.validation import Verdict
 from market.bars import BarState
+from market.boards import BoardKind
 from market.periods import Period
 from market.sessions import SESSION_CLOSE, TradingCalendar, bar_end
+from storage.catalog import Catalog
 from storage.run_records import Item, OutcomeRow
 
 
@@ -94,3 +96,33 @@ def _empty(item: Item, bars: Bars) -> OutcomeRow:
         return OutcomeRow(item.subject, Outcome.EMPTY_SUSPENDED.value, reason)
     reason = f"not listed within the window; the upstream holds {bars.history} bars outside it"
     return OutcomeRow(item.subject, Outcome.EMPTY_NOT_LISTED.value, reason)
+
+
+def empty_board(
+    catalog: Catalog, kind: BoardKind, item: Item, error: EmptyBoardError, session: date
+) -> OutcomeRow:
+    """The outcome of an answer that a board has no members.
+
+    It is believed of a board that is listed and of which no members are held: the upstream says the
+    same of a board that does not exist, and of one whose list it has lost.
+
+    Raises:
+        UnknownSymbolError: It is not believed; whatever is held stays.
+    """
+    if item.subject not in {board.code for board in catalog.boards(kind)}:
+        raise UnknownSymbolError(
+            f"{error.message}: no list of {kind.value} boards names it either", error.context
+        )
+    held = len(catalog.members(item.subject, date.max).members)
+    if held:
+        raise UnknownSymbolError(
+            f"{error.message}, and {held} are held: the last good list stays", error.context
+        )
+    reason = f"the board is listed, and {error.message}"
+    return OutcomeRow(
+        item.subject,
+        Outcome.EMPTY_BOARD.value,
+        reason,
+        covered_from=session,
+        covered_to=session,
+    )

@@ -1,14 +1,15 @@
 """What a process works with, built once: stores, ledger, calendar, and the way to each upstream."""
 
+import http.client
 import json
 import threading
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from ingest.causes import plain_cause
 from market.clock import Clock, SystemClock
 from market.errors import ConfigurationError
 from market.sessions import TradingCalendar, exchange_calendar
@@ -47,9 +48,11 @@ class SimulatorClock:
             # S310: the URL is the operator's own setting, checked to be http in upstream_url.
             with urllib.request.urlopen(self._url, timeout=5) as answer:  # noqa: S310
                 return datetime.fromisoformat(json.load(answer)["now"])
-        except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+            reached = isinstance(error, ValueError | KeyError | TypeError)
+            cause = "what answers is none" if reached else plain_cause(error)
             raise ConfigurationError(
-                f"no market simulator answers at {self._url} ({error}): start one with "
+                f"no market simulator answers at {self._url} ({cause}): start one with "
                 "`quantsync simulator`, or use --upstream simulator",
                 {"url": self._url},
             ) from error

@@ -4,18 +4,40 @@ Every field is an environment variable of the same name in capitals; ``.env`` in
 directory is read too. ``.env.example`` lists them all.
 """
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.pacing import RateWindow, parse_windows
+from ingest.simulator import defaults
 from market.errors import ConfigurationError
 
 LOCAL_BROKER = "redis://localhost:6379/1"
 LOCAL_BACKEND = "redis://localhost:6379/2"
+
+
+_REDIS = ("redis", "rediss", "redis+socket")
+_SCHEMES = {
+    "celery_broker_url": (*_REDIS, "amqp", "amqps", "pyamqp"),
+    "celery_result_backend": _REDIS,
+    "budget_redis_url": (*_REDIS, "unix"),
+}
+
+
+def _spelt(schemes: tuple[str, ...]) -> str:
+    return ", ".join(f"{scheme}://" for scheme in schemes)
+
+
+def _check_port(url: str) -> None:
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        raise ValueError("its port is no number up to 65535") from error
 
 
 class Settings(BaseSettings):
@@ -64,7 +86,7 @@ class Settings(BaseSettings):
     )
     proxy_url: str | None = Field(default=None, description="Proxy for upstream requests")
     connect_timeout_s: float = Field(default=5.0, gt=0)
-    read_timeout_s: float = Field(default=20.0, gt=0)
+    read_timeout_s: float = Field(default=10.0, gt=0)
     history_daily_from: date = Field(
         default=date(2015, 1, 5), description="First session of daily history, unless asked"
     )
@@ -106,8 +128,8 @@ class Settings(BaseSettings):
         default=None, description="Folder all workers see; unset: lake in the home"
     )
     quant_concurrency: int = Field(default=8, ge=1, description="Threads of the quant worker")
-    simulator_seed: int = 7
-    simulator_symbols: int = Field(default=60, ge=5)
+    simulator_seed: int = defaults.SEED
+    simulator_symbols: int = Field(default=defaults.SYMBOLS, ge=5)
     simulator_now: str = Field(
         default="2025-12-31T16:00:00+08:00", description="Its clock; system: this machine's"
     )
@@ -124,6 +146,17 @@ class Settings(BaseSettings):
         except ConfigurationError as error:
             raise ValueError(error.message) from error
         return text
+
+    @field_validator(*_SCHEMES)
+    @classmethod
+    def _known_transport(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None:
+            known = _SCHEMES[str(info.field_name)]
+            scheme = url.partition("://")[0] if "://" in url else ""
+            if scheme.lower() not in known:
+                raise ValueError(f"{scheme or 'that'} is no scheme here: use {_spelt(known)}")
+            _check_port(url)
+        return url
 
     @property
     def home(self) -> Path:
@@ -200,8 +233,13 @@ def _from_environment() -> Settings:
         return Settings()
     except ValidationError as error:
         faults = "; ".join(
-            f"{str(fault['loc'][0]).upper()}={fault.get('input')!r}: "
+            f"{str(fault['loc'][0]).upper()}={_masked(fault.get('input'))!r}: "
             f"{fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors()
         )
         raise ConfigurationError(f"the configuration is wrong: {faults}") from error
+
+
+def _masked(value: object) -> object:
+    """A value for a message: a URL without its password."""
+    return re.sub(r"(//[^:/@]*:).*(?=@)", r"\1***", value) if isinstance(value, str) else value

@@ -77,10 +77,16 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Members of a board on a session; ``known_from`` is the first session that is known."""
+    """Members of a board on a day.
+
+    Attributes:
+        known_from: Session of the first list; None: none was taken yet.
+        known_to: Session of the latest list: of later days nothing is known.
+    """
 
     members: tuple[Member, ...]
     known_from: date | None
+    known_to: date | None
 
 
 class Catalog:
@@ -222,7 +228,7 @@ class Catalog:
         if taken is not None and session < taken:
             reason = f"it shows {session}, and the list of {taken} is already held"
             return ListChange(accepted=False, reason=reason)
-        doubt = doubt_about(connection, name, codes, held, run_id)
+        doubt = doubt_about(connection, name, codes, held, session)
         if doubt:
             seen_at = self._database.now(connection)
             set_aside(connection, name, codes, run_id, (session, seen_at), doubt)
@@ -260,12 +266,15 @@ class Catalog:
             InvalidBoardError: No such board is known.
         """
         with self._database.reading() as connection:
-            number = connection.scalar(select(board.c.id).where(board.c.code == code))
-            if number is None:
+            found = connection.execute(
+                select(board.c.id, board.c.members_on).where(board.c.code == code)
+            ).one_or_none()
+            if found is None:
                 raise InvalidBoardError(
                     f"no board {code} is known: `quantsync boards` lists those that are",
                     {"board": code},
                 )
+            number, known_to = found
             mine = board_member.c.board_id == number
             known_from = connection.scalar(
                 select(board_member.c.valid_from)
@@ -280,7 +289,7 @@ class Catalog:
                 .where((board_member.c.valid_to.is_(None)) | (board_member.c.valid_to > on))
                 .order_by(symbol.c.symbol)
             ).all()
-        return Members(tuple(Member(*row) for row in rows), known_from)
+        return Members(tuple(Member(*row) for row in rows), known_from, known_to)
 
 
 def _change(held: dict[str, str | None], names: dict[str, str]) -> ListChange:

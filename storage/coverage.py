@@ -6,11 +6,11 @@ the end of its first range, so it never passes a gap.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, or_, select
 
 from market.sessions import TradingCalendar, Window, exchange_calendar
 from storage.database import Database
@@ -81,6 +81,59 @@ def extend_coverage(
         insert(coverage),
         [{**mine, "covered_from": r.start, "covered_to": r.end, "run_id": run_id} for r in after],
     )
+
+
+def forget_coverage(
+    database: Database, dataset: str, period: str, sessions: Collection[date]
+) -> int:
+    """Take sessions out of the coverage of every series, so that they are fetched again.
+
+    Idempotent.
+
+    Returns:
+        How many series lost any.
+    """
+    calendar = exchange_calendar()
+    holes = join_ranges([Window(day, day) for day in sessions], calendar)
+    if not holes:
+        return 0
+    mine = (coverage.c.dataset == dataset) & (coverage.c.period == period)
+    hit = mine & or_(
+        *(
+            (coverage.c.covered_from <= hole.end) & (coverage.c.covered_to >= hole.start)
+            for hole in holes
+        )
+    )
+    with database.writing() as connection:
+        rows = connection.execute(select(coverage).where(hit)).mappings().all()
+        connection.execute(delete(coverage).where(hit))
+        left = [
+            {**row, "covered_from": part.start, "covered_to": part.end}
+            for row in rows
+            for part in _without(Window(row["covered_from"], row["covered_to"]), holes, calendar)
+        ]
+        if left:
+            connection.execute(insert(coverage), left)
+    return len({row["subject"] for row in rows})
+
+
+def _without(
+    covered: Window, holes: Iterable[Window], calendar: TradingCalendar
+) -> Iterator[Window]:
+    """What is left of a range without ascending holes; ends are sessions."""
+    begin = covered.start
+    for hole in holes:
+        if hole.end < begin or hole.start > covered.end:
+            continue
+        if hole.start > begin:
+            last = calendar.session_on_or_before(hole.start - timedelta(days=1))
+            if last >= begin:
+                yield Window(begin, last)
+        begin = _next_session(hole.end, calendar)
+        if begin <= hole.end:
+            return  # the recorded calendar ends here
+    if begin <= covered.end:
+        yield Window(begin, covered.end)
 
 
 def read_coverage(database: Database, dataset: str, period: str) -> dict[str, Coverage]:

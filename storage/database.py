@@ -12,8 +12,9 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
@@ -33,6 +34,7 @@ from storage.errors import (
     StorageError,
     UnwritableError,
 )
+from storage.locking import LockHeldError, locked
 
 _BUSY_TIMEOUT_S = 30
 _CONNECT_TIMEOUT_S = 5
@@ -54,13 +56,16 @@ class Database:
 
     Args:
         url: ``sqlite:////absolute/path.db`` or ``postgresql://user:password@host/name``.
+        migration_wait_s: How long another process that brings a SQLite file up to date is waited
+            for.
 
     Raises:
         ConfigurationError: Not such a URL.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, migration_wait_s: float = 30.0) -> None:
         self._url = _parsed(url)
+        self._migration_wait_s = migration_wait_s
         self._migrating = threading.Lock()
         self._engines: dict[int, Engine] = {}
 
@@ -86,10 +91,33 @@ class Database:
         if not self.is_sqlite:
             connecting = {"connect_timeout": _CONNECT_TIMEOUT_S}
             return create_engine(self._url, pool_pre_ping=True, connect_args=connecting)
-        engine = create_engine(self._url, connect_args={"timeout": _BUSY_TIMEOUT_S})
-        event.listen(engine, "connect", _prepare_sqlite)
+        if self._is_read_only():
+            engine = create_engine(self._url, creator=self._connect_read_only)
+        else:
+            engine = create_engine(self._url, connect_args={"timeout": _BUSY_TIMEOUT_S})
+            event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+
+    def _is_read_only(self) -> bool:
+        """Whether the SQLite file is there and cannot be written; its folder takes the journal."""
+        path = Path(str(self._url.database))
+        writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        return self.is_sqlite and path.exists() and not writable
+
+    def _connect_read_only(self) -> sqlite3.Connection:
+        path = Path(str(self._url.database)).absolute()
+        journal = path.with_name(path.name + "-wal")
+        # Without a journal SQLite would have to make one, unless told that nobody writes. With one
+        # it must be read: a killed process may have left its last transactions there.
+        mode = "ro" if journal.exists() and journal.stat().st_size else "ro&immutable=1"
+        return sqlite3.connect(
+            f"{path.as_uri()}?mode={mode}",
+            uri=True,
+            timeout=_BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -183,21 +211,35 @@ class Database:
     def migrate(self) -> None:
         """Bring the tables up to date. Idempotent, and safe when several processes start at once.
 
+        A SQLite file that can be read only must be up to date already.
+
         Raises:
-            DatabaseUnreachableError: The database does not answer, or refuses the login.
+            DatabaseUnreachableError: The database does not answer, or refuses the login; or
+                another process brings the SQLite file up to date and does not end.
             UnwritableError: The SQLite file or its folder cannot be written.
             CorruptFileError: The SQLite file is none.
             ConfigurationError: A newer version of this program has used the database.
         """
         with self._migrating:
             try:
-                if self.is_sqlite:
+                if self._is_read_only():
+                    self._check_revision()
+                elif self.is_sqlite:
                     path = Path(str(self._url.database))
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    with FileLock(path.with_name(path.name + ".migrate.lock")):
+                    with locked(
+                        path.with_name(path.name + ".migrate.lock"), self._migration_wait_s
+                    ):
                         self._upgrade()
                 else:
                     self._upgrade()
+            except LockHeldError as error:
+                raise DatabaseUnreachableError(
+                    f"the database {self._url.database} cannot be used: {error} has held "
+                    f"{self._url.database}.migrate.lock for {self._migration_wait_s:g} s; wait for "
+                    "it, or end it, then run again",
+                    {"database": self.address},
+                ) from error
             except OSError as error:
                 raise UnwritableError(
                     f"the database {self._url.database} cannot be written ({error.strerror}): set "
@@ -207,10 +249,19 @@ class Database:
             except DBAPIError as error:
                 raise self.translated(error) from error
 
+    def _check_revision(self) -> None:
+        newest = ScriptDirectory.from_config(_alembic()).get_current_head()
+        with self.reading() as connection:
+            if MigrationContext.configure(connection).get_current_revision() == newest:
+                return
+        raise UnwritableError(
+            f"the database {self._url.database} can be read only, and must first be brought up to "
+            "date by this version: run `quantsync status` once where it can be written",
+            {"database": self.address},
+        )
+
     def _upgrade(self) -> None:
-        logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
+        config = _alembic()
         with self.engine.begin() as connection:
             # Held by this transaction: a session's lock would go back to the pool with its
             # connection, and keep every other process out for as long as this one lives.
@@ -231,7 +282,8 @@ class Database:
         if self.is_sqlite and any(sign in cause for sign in _CORRUPT):
             return CorruptFileError(
                 f"{self._url.database} is no readable SQLite database ({cause}): it was left as it "
-                "is; move it away and synchronise again, or restore a backup",
+                "is; restore a backup, or move it away with the -wal and -shm files beside it, and "
+                "`quantsync verify --repair` fills a new one from the lake",
                 {"path": str(self._url.database)},
             )
         if any(sign in cause for sign in _FULL):
@@ -270,6 +322,13 @@ class Database:
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()
+
+
+def _alembic() -> Config:
+    logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config
 
 
 def _parsed(url: str) -> URL:

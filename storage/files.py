@@ -93,6 +93,23 @@ def _write_beside(path: Path, temporary: Path, write: Callable[[Path], None]) ->
             return
 
 
+def move_file(path: Path, to: Path) -> None:
+    """Move a file within its folder, durably.
+
+    Raises:
+        UnwritableError: Read-only, or no permission; the file stays where it is.
+    """
+    try:
+        path.rename(to)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise UnwritableError(
+            f"{path} cannot be moved to {to.name} ({error.strerror}): give permission, then run "
+            "again",
+            {"path": str(path)},
+        ) from error
+
+
 def discard_leftovers(path: Path) -> None:
     """Remove what killed writers of a file left beside it; only while no other one can write it."""
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):

@@ -8,6 +8,7 @@ Spark read the folder as it lies.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,10 +20,17 @@ from market.bars import Dataset, bar_schema
 from market.periods import Period
 from market.sessions import Window
 from storage.errors import CorruptFileError
-from storage.files import discard_leftovers, make_folder, replace_file, unwritable
+from storage.files import (
+    discard_leftovers,
+    make_folder,
+    move_file,
+    replace_file,
+    unwritable,
+)
 from storage.killpoints import KillPoint, reach
 from storage.merging import merge_bars
 
+_LOCKS = ".locks"
 _ROW_GROUP = 64 * 1024  # small enough that one symbol's bars need not wait for the others
 
 
@@ -120,11 +128,46 @@ class Lake:
             written=merge.changed,
         )
 
+    def set_aside_if_corrupt(self, partition: Partition) -> Path | None:
+        """Move a partition's file out of the readers' sight if it is no readable Parquet file.
+
+        Returns:
+            Where the file is kept now; None if it is readable, or if there is none.
+
+        Raises:
+            UnwritableError: The folder cannot be written; the file stays where it is.
+        """
+        path = self.root / partition.path
+        with self._locked(partition):
+            if not path.exists():
+                return None
+            try:
+                self.read_partition(partition)
+            except CorruptFileError:
+                # The leading dot keeps pandas, DuckDB and Spark from reading it with the folder.
+                kept = path.with_name(f".{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+                move_file(path, kept)
+                return kept
+        return None
+
+    def has_lost(self, partition: Partition) -> bool:
+        """Whether a partition without a file has had one: its folder or its lock is still there.
+
+        Where the lake is gone with all its locks, it has had whatever is asked for.
+        """
+        path = self.root / partition.path
+        if path.exists():
+            return False
+        locks = self.root / _LOCKS
+        return (
+            path.parent.exists() or (locks / _lock_name(partition)).exists() or not locks.exists()
+        )
+
     @contextmanager
     def _locked(self, partition: Partition) -> Iterator[None]:
         """Hold the partition's lock: unlocked rewriting by several writers loses rows silently."""
-        folder = self.root / ".locks"
-        lock = FileLock(folder / ("_".join(partition.path.parent.parts) + ".lock"))
+        folder = self.root / _LOCKS
+        lock = FileLock(folder / _lock_name(partition))
         try:
             make_folder(folder)
             lock.acquire()
@@ -209,9 +252,13 @@ class Lake:
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise CorruptFileError(
                 f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): it was left "
-                "as it is; move it away and synchronise its window again, or restore a backup",
+                "as it is; `quantsync verify --repair` moves it aside and rebuilds it",
                 {"path": str(path)},
             ) from error
+
+
+def _lock_name(partition: Partition) -> str:
+    return "_".join(partition.path.parent.parts) + ".lock"
 
 
 def _write_parquet(bars: pa.Table, path: Path) -> None:

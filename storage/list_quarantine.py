@@ -1,8 +1,10 @@
 """Lists that are not proven whole: why one is doubted, and when it is taken after all.
 
-A list that was cut at a full page, or shrunk by more than a tenth, is set aside until a second run
-sees the same; a good list in between makes the first sighting void. An empty list, or one that
-names a code twice, is never taken.
+A list that was cut at a full page, or shrunk by more than a tenth, is set aside until a later
+session sees the same; one that lost half of what is held or more, until a third session does. Runs
+within one session prove nothing, however many: a fault of the upstream lasts that long. A good list
+in between makes earlier sightings void. An empty list, or one that names a code twice, is never
+taken.
 """
 
 import hashlib
@@ -11,13 +13,15 @@ from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
 
-from sqlalchemy import Connection, case, insert, select, update
+from sqlalchemy import Connection, case, func, insert, select, update
 
 from storage.tables import list_quarantine
 
 _PAGE = 100
 _SHRINK_SHARE = 0.1
-_SHRINK_ROWS = 2
+_SHRINK_ROWS = 1
+_SESSIONS, _SESSIONS_IF_HALVED = 2, 3
+_TIMES = {_SESSIONS: "a later session", _SESSIONS_IF_HALVED: "two later sessions"}
 
 
 class QuarantineStatus(StrEnum):
@@ -29,21 +33,24 @@ class QuarantineStatus(StrEnum):
 
 
 def doubt_about(
-    connection: Connection, name: str, codes: Sequence[str], held: set[str], run_id: str
+    connection: Connection, name: str, codes: Sequence[str], held: set[str], session: date
 ) -> str | None:
-    """Why a list cannot be taken as whole; None if it can."""
+    """Why a list of a session cannot be taken as whole; None if it can."""
     if not codes:
         return "it is empty"
     if len(set(codes)) != len(codes):
         return "it names a code twice, so another is missing"
     fewer = len(held) - len(codes)
+    rows = "1 row" if len(codes) == 1 else f"{len(codes)} rows"
+    halved = fewer > 0 and fewer * 2 >= len(held)
     doubt = None
     if fewer > 0 and len(codes) % _PAGE == 0:
-        doubt = f"it has {len(codes)} rows, a full page, where {len(held)} are held"
-    elif fewer > max(_SHRINK_ROWS, _SHRINK_SHARE * len(held)):
-        doubt = f"it has {len(codes)} rows where {len(held)} are held"
-    if doubt and not _seen_by_another_run(connection, name, codes, run_id):
-        return f"{doubt}: it is taken if another run sees the same"
+        doubt = f"it has {rows}, a full page, where {len(held)} are held"
+    elif halved or fewer > max(_SHRINK_ROWS, _SHRINK_SHARE * len(held)):
+        doubt = f"it has {rows} where {len(held)} are held"
+    needed = _SESSIONS_IF_HALVED if halved else _SESSIONS
+    if doubt and _sessions_before(connection, name, codes, session) < needed - 1:
+        return f"{doubt}: it is taken once {_TIMES[needed]} of the exchange showed the same"
     return None
 
 
@@ -93,17 +100,15 @@ def settle(connection: Connection, name: str, codes: Sequence[str]) -> None:
     )
 
 
-def _seen_by_another_run(
-    connection: Connection, name: str, codes: Sequence[str], run_id: str
-) -> bool:
+def _sessions_before(connection: Connection, name: str, codes: Sequence[str], session: date) -> int:
+    """In how many earlier sessions the same list was set aside and not made void since."""
     seen = connection.scalar(
-        select(list_quarantine.c.id)
-        .where(list_quarantine.c.list == name, list_quarantine.c.run_id != run_id)
+        select(func.count(list_quarantine.c.session.distinct()))
+        .where(list_quarantine.c.list == name, list_quarantine.c.session < session)
         .where(list_quarantine.c.content_hash == _content_hash(codes))
         .where(list_quarantine.c.status == QuarantineStatus.OPEN.value)
-        .limit(1)
     )
-    return seen is not None
+    return int(seen or 0)
 
 
 def _content_hash(codes: Sequence[str]) -> str:

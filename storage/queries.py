@@ -1,5 +1,6 @@
 """Reading bars as users want them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ def klines(
     *,
     window: Window | None = None,
     dataset: Dataset = Dataset.KLINE,
+    columns: Sequence[str] = KLINE_COLUMNS,
 ) -> pa.Table:
     """Unadjusted bars of one symbol or board, ascending.
 
@@ -31,14 +33,16 @@ def klines(
         period: Length of the bars.
         window: Closed range of days; None: all that is held.
         dataset: Whose bars.
+        columns: Which columns of the kline schema, in this order.
 
     Returns:
-        ``end_at`` (Asia/Shanghai), prices in CNY, ``volume`` in shares, ``amount`` in CNY.
+        By default ``end_at`` (Asia/Shanghai), prices in CNY, ``volume`` in shares, ``amount`` in
+        CNY.
 
     Raises:
         CorruptFileError: A partition is no readable Parquet file.
     """
-    return lake.read(dataset, period, names=[name], window=window, columns=KLINE_COLUMNS)
+    return lake.read(dataset, period, names=[name], window=window, columns=columns)
 
 
 def to_pandas(bars: pa.Table) -> "pd.DataFrame":

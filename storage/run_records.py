@@ -28,7 +28,7 @@ class Work(StrEnum):
         return {Work.KLINE: Dataset.KLINE, Work.BOARD_KLINE: Dataset.BOARD_KLINE}.get(self)
 
 
-SUCCESSES = ("ok", "unchanged", "empty_suspended", "empty_not_listed", "delisted")
+SUCCESSES = ("ok", "unchanged", "empty_suspended", "empty_not_listed", "delisted", "empty_board")
 """Outcomes after which nothing is owed."""
 
 

@@ -6,7 +6,9 @@ from datetime import date
 
 from market.bars import Dataset
 from market.periods import FETCHED_PERIODS, Period
-from market.sessions import Window
+from market.sessions import Window, exchange_calendar
+from storage.coverage import join_ranges, read_coverage
+from storage.database import Database
 from storage.digest import bars_digest
 from storage.errors import CorruptFileError
 from storage.lake import Lake, Partition
@@ -57,11 +59,46 @@ def verify(
         if period not in set(periods):
             continue
         for name in _partition_names(lake, warehouse, dataset, period):
-            window = _window(period, name)
+            partition = Partition(dataset, period, name)
+            window = partition_window(partition)
             if period.is_intraday and minutes_from is not None and window.end < minutes_from:
                 continue
-            checks.append(_check(lake, warehouse, Partition(dataset, period, name), window))
+            checks.append(check_partition(lake, warehouse, partition))
     return checks
+
+
+def find_lost(
+    lake: Lake,
+    warehouse: Warehouse,
+    database: Database,
+    *,
+    periods: Iterable[Period] = FETCHED_PERIODS,
+) -> list[PartitionCheck]:
+    """Partitions that coverage calls complete, of whose bars neither store has any left.
+
+    Minute bars leave SQL after a while: if their file is lost then, only coverage still knows of
+    them. A partition that never had a file (nothing covered was traded then) is not lost.
+    """
+    calendar, lost = exchange_calendar(), []
+    for dataset, period in KLINE_TABLES:
+        if period not in set(periods):
+            continue
+        series = read_coverage(database, dataset.value, period.value).values()
+        ranges = join_ranges([each for held in series for each in held.ranges], calendar)
+        covered = {_name(period, day) for each in ranges for day in calendar.sessions_in(each)}
+        for name in sorted(covered - set(_partition_names(lake, warehouse, dataset, period))):
+            partition = Partition(dataset, period, name)
+            if lake.has_lost(partition):
+                problem = (
+                    "its bars were fetched, and neither Parquet nor SQL holds any of them: "
+                    "`quantsync verify --repair` lets the next sync fetch them again"
+                )
+                lost.append(PartitionCheck(dataset, period, name, 0, 0, "", "", problem))
+    return lost
+
+
+def _name(period: Period, session: date) -> str:
+    return session.isoformat() if period.is_intraday else str(session.year)
 
 
 def _partition_names(
@@ -69,21 +106,26 @@ def _partition_names(
 ) -> list[str]:
     in_lake = {partition.name for partition in lake.partitions(dataset, period)}
     sessions = warehouse.sessions(dataset, period)
-    in_sql = {day.isoformat() if period.is_intraday else str(day.year) for day in sessions}
+    in_sql = {_name(period, day) for day in sessions}
     return sorted(in_lake | in_sql)
 
 
-def _window(period: Period, name: str) -> Window:
-    if period.is_intraday:
-        return Window(date.fromisoformat(name), date.fromisoformat(name))
-    return Window(date(int(name), 1, 1), date(int(name), 12, 31))
+def partition_window(partition: Partition) -> Window:
+    """The days whose bars a partition holds."""
+    if partition.period.is_intraday:
+        day = date.fromisoformat(partition.name)
+        return Window(day, day)
+    return Window(date(int(partition.name), 1, 1), date(int(partition.name), 12, 31))
 
 
-def _check(
-    lake: Lake, warehouse: Warehouse, partition: Partition, window: Window
-) -> PartitionCheck:
+def check_partition(lake: Lake, warehouse: Warehouse, partition: Partition) -> PartitionCheck:
+    """Compare both stores for one partition.
+
+    Raises:
+        StorageError: The database cannot be used.
+    """
     dataset, period = partition.dataset, partition.period
-    in_sql = warehouse.read_bars(dataset, period, window=window)
+    in_sql = warehouse.read_bars(dataset, period, window=partition_window(partition))
     warehouse_digest = bars_digest(dataset, in_sql)
     lake_rows, lake_digest, problem = 0, "", None
     if not (lake.root / partition.path).exists():

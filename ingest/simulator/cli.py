@@ -10,21 +10,21 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from ingest.simulator import defaults
 from ingest.simulator.faults import FAULTS, FaultBook, parse_fault
 from ingest.simulator.market import Market
 from market.clock import parse_instant
 from market.errors import QuantsyncError
 
 WRONG_USAGE = 2
-_DEFAULT_SEED, _DEFAULT_SYMBOLS = 1, 100
 _PR_SET_PDEATHSIG = 1
 _EXAMPLES = f"""\
 examples:
-  python -m ingest.simulator --seed 7 --symbols 300
-  python -m ingest.simulator --symbols 5500 --now 2025-12-31T10:32:00 --port 8765
-  python -m ingest.simulator --replay recordings/
-  python -m ingest.simulator --fault drop:probability=0.05 --fault latency:seconds=0.2,path=kline
-  python -m ingest.simulator --fault ban:seconds=120 --log requests.jsonl
+  PROGRAM --seed 7 --symbols 300
+  PROGRAM --symbols 5500 --now 2025-12-31T10:32:00 --port 8765
+  PROGRAM --replay recordings/
+  PROGRAM --fault drop:probability=0.05 --fault latency:seconds=0.2,path=kline
+  PROGRAM --fault ban:seconds=120 --log requests.jsonl
 
 while it runs, under /__simulator__/:
   GET health, market, clock, faults, log[?since=SEQ]
@@ -36,13 +36,19 @@ any fault also takes: path, fs, secid, board, klt, fqt, pn, client, probability,
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, program: str = "python -m ingest.simulator"
+) -> int:
     """Run the simulator until SIGTERM or SIGINT.
+
+    Args:
+        arguments: The command line's words; None: this process's.
+        program: What was typed to get here, for the help.
 
     Returns:
         0 after a clean stop, 2 for wrong usage.
     """
-    options = _parser().parse_args(arguments)
+    options = _parser(program).parse_args(arguments)
     if options.die_with_parent:
         _die_with_parent()
     try:
@@ -121,26 +127,26 @@ def _die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=_program(),
+        prog=program,
         description="A market on this machine: answers as Eastmoney does, so that AKShare's own "
         "functions work against it.",
-        epilog=_EXAMPLES,
+        epilog=_EXAMPLES.replace("PROGRAM", program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add(
         "--seed",
         type=_seed,
-        default=_DEFAULT_SEED,
+        default=defaults.SEED,
         metavar="N",
         help="decides the market and the faults' random choices (default: %(default)s)",
     )
     add(
         "--symbols",
         type=int,
-        default=_DEFAULT_SYMBOLS,
+        default=defaults.SYMBOLS,
         metavar="N",
         help="number of symbols, 1 to 6000 (default: %(default)s)",
     )
@@ -182,11 +188,6 @@ def _parser() -> argparse.ArgumentParser:
         help="stop when the process that started this one ends (Linux)",
     )
     return parser
-
-
-def _program() -> str:
-    name = Path(sys.argv[0]).name
-    return "quantsync simulator" if name == "quantsync" else "python -m ingest.simulator"
 
 
 def _seed(text: str) -> int:

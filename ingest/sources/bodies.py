@@ -19,7 +19,9 @@ from ingest.source import (
 )
 from ingest.wire import Exchange
 
-_NO_SUCH_CODE = (100, 102)
+NO_ROWS = 102
+"""``rc`` of a list that has no rows at all, and of a code that does not exist."""
+_NO_SUCH_CODE = (100, NO_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def data_of(question: Question, exchange: Exchange) -> dict[str, Any]:
         return data
     if isinstance(body, dict) and body.get("rc") in _NO_SUCH_CODE:
         raise UnknownSymbolError(
-            f"eastmoney knows no such code: {question.what} (rc={body['rc']})", question.context
+            f"eastmoney knows no such code: {question.what} (rc={body['rc']})",
+            {**question.context, "rc": body["rc"]},
         )
     raise ThrottledError(
         f"eastmoney answered {question.what} with success and no data", question.context

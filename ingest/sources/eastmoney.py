@@ -29,10 +29,12 @@ from ingest import wire
 from ingest.source import (
     Adjustment,
     Bars,
+    EmptyBoardError,
     SchemaDriftError,
     TruncatedListError,
+    UnknownSymbolError,
 )
-from ingest.sources.bodies import Question, diagnose, history_of_empty, list_total
+from ingest.sources.bodies import NO_ROWS, Question, diagnose, history_of_empty, list_total
 from ingest.validation import bar_states
 from market.bars import END_AT_TYPE, Dataset, bar_schema, sorted_bars
 from market.boards import (
@@ -184,6 +186,7 @@ class EastmoneySource:
 
         Raises:
             TruncatedListError: Rows do not equal the upstream's own total, or a code repeats.
+            EmptyBoardError: The upstream says that there are none.
             SourceError: Typed by cause; see :mod:`ingest.source`.
         """
         ak = _akshare()
@@ -193,7 +196,14 @@ class EastmoneySource:
             else ak.stock_board_industry_cons_em
         )
         question = Question(f"members of board {board}", {"board": board})
-        frame = self._list(question, lambda: function(symbol=board), "代码")
+        try:
+            frame = self._list(question, lambda: function(symbol=board), "代码")
+        except UnknownSymbolError as error:
+            if error.context.get("rc") != NO_ROWS:
+                raise
+            raise EmptyBoardError(
+                f"eastmoney lists no members of board {board} (rc={NO_ROWS})", error.context
+            ) from error
         return pa.table(
             {
                 "symbol": [_stock_of(code) for code in frame["代码"]],

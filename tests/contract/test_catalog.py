@@ -16,6 +16,7 @@ from storage.catalog import Catalog
 from storage.database import Database
 
 MONDAY, TUESDAY, WEDNESDAY = date(2025, 3, 3), date(2025, 3, 4), date(2025, 3, 5)
+THURSDAY = date(2025, 3, 6)
 BOARD = "BK0818"
 
 
@@ -65,7 +66,8 @@ def test_members_are_answered_for_any_day_since_the_first_list(catalog: Catalog)
     assert held(catalog, TUESDAY) == [b, c]
     assert held(catalog, WEDNESDAY) == [a, b, c]
     assert held(catalog, date(2025, 3, 9)) == [a, b, c]
-    assert catalog.members(BOARD, MONDAY).known_from == MONDAY
+    known = catalog.members(BOARD, MONDAY)
+    assert (known.known_from, known.known_to) == (MONDAY, WEDNESDAY)
     assert held(catalog, date(2025, 2, 28)) == []
 
 
@@ -97,6 +99,9 @@ def test_a_member_that_leaves_within_its_first_session_was_never_one(catalog: Ca
         (250, 200, "full page"),
         (250, 120, "120 rows where 250 are held"),
         (101, 100, "full page"),
+        (4, 2, "2 rows where 4 are held"),
+        (2, 1, "1 row where 2 are held"),
+        (20, 17, "17 rows where 20 are held"),
     ],
 )
 def test_a_doubtful_list_is_set_aside_and_the_last_good_one_stays(
@@ -113,16 +118,58 @@ def test_a_doubtful_list_is_set_aside_and_the_last_good_one_stays(
     assert held(catalog, TUESDAY) == names
 
 
-def test_a_real_shrink_is_taken_when_a_second_run_sees_the_same(catalog: Catalog) -> None:
-    """The same run asking twice proves nothing; another run does."""
+@pytest.mark.parametrize(("before", "after"), [(20, 18), (4, 3), (3, 2), (250, 230)])
+def test_a_shrink_of_a_tenth_or_of_one_member_is_an_ordinary_change(
+    catalog: Catalog, before: int, after: int
+) -> None:
+    """Boards lose members all the time."""
+    names = codes(before)
+    catalog.replace_members(BOARD, members(names), MONDAY, "run1")
+
+    assert catalog.replace_members(BOARD, members(names[:after]), TUESDAY, "run2").accepted
+    assert held(catalog, TUESDAY) == names[:after]
+
+
+def test_a_shrunk_list_is_taken_when_a_later_session_shows_the_same(catalog: Catalog) -> None:
+    """Runs of the same session prove nothing, however many; the next session's list does."""
     names = codes(50)
     catalog.replace_members(BOARD, members(names), MONDAY, "run1")
-    shrunk = members(names[:20])
+    shrunk = members(names[:40])
+
+    for run in ("run2", "run3", "run4"):
+        assert not catalog.replace_members(BOARD, shrunk, TUESDAY, run).accepted
+    other = catalog.replace_members(BOARD, members(names[5:45]), WEDNESDAY, "run5")
+    assert "a later session of the exchange" in str(other.reason), "another list is no second sight"
+    assert catalog.replace_members(BOARD, shrunk, WEDNESDAY, "run6").accepted
+    assert held(catalog, TUESDAY) == names
+    assert held(catalog, WEDNESDAY) == names[:40]
+
+
+def test_a_list_that_lost_half_is_taken_in_the_third_session_that_shows_it(
+    catalog: Catalog,
+) -> None:
+    """Two sessions of a lying upstream are not enough for that much."""
+    names = codes(50)
+    catalog.replace_members(BOARD, members(names), MONDAY, "run1")
+    halved = members(names[:25])
+
+    for session, run in ((TUESDAY, "run2"), (TUESDAY, "run3"), (WEDNESDAY, "run4")):
+        change = catalog.replace_members(BOARD, halved, session, run)
+        assert (change.accepted, "two later sessions" in str(change.reason)) == (False, True)
+    assert catalog.replace_members(BOARD, halved, THURSDAY, "run5").accepted
+    assert held(catalog, THURSDAY) == names[:25]
+
+
+def test_a_good_list_in_between_makes_an_earlier_sighting_void(catalog: Catalog) -> None:
+    """A fault that comes back is no proof."""
+    names = codes(50)
+    catalog.replace_members(BOARD, members(names), MONDAY, "run1")
+    shrunk = members(names[:40])
 
     assert not catalog.replace_members(BOARD, shrunk, TUESDAY, "run2").accepted
-    assert not catalog.replace_members(BOARD, shrunk, TUESDAY, "run2").accepted
-    assert catalog.replace_members(BOARD, shrunk, WEDNESDAY, "run3").accepted
-    assert held(catalog, WEDNESDAY) == names[:20]
+    assert catalog.replace_members(BOARD, members(names), TUESDAY, "run3").accepted
+    assert not catalog.replace_members(BOARD, shrunk, WEDNESDAY, "run4").accepted
+    assert held(catalog, WEDNESDAY) == names
 
 
 def test_an_empty_list_is_never_taken_however_often_it_comes(catalog: Catalog) -> None:

@@ -14,6 +14,7 @@ from ingest import wire
 from ingest.pacing import Lane, UnlimitedBudget
 from ingest.source import (
     Adjustment,
+    EmptyBoardError,
     MalformedBodyError,
     SourceError,
     ThrottledError,
@@ -40,12 +41,17 @@ MOUTAI = parse_symbol("600519")
 DECEMBER = Window(date(2025, 12, 1), date(2025, 12, 31))
 
 
+def install_wire() -> None:
+    """A wire with short timeouts that remembers no outage."""
+    wire.install(wire.UpstreamAdapter(connect_timeout_s=2, read_timeout_s=1))
+
+
 @pytest.fixture
 def source(
     simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> Iterator[EastmoneySource]:
     """The source, its wire sent to the simulator."""
-    wire.install(wire.UpstreamAdapter(connect_timeout_s=2, read_timeout_s=1))
+    install_wire()
     upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget(), simulator.url)}
     with wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 60):
         yield EastmoneySource(FixedClock(seeded_market.default_now))
@@ -115,6 +121,7 @@ def test_every_way_of_saying_nothing_is_an_error_with_its_type(
     for number, ask in enumerate(asks):
         if fault["name"] == "empty_success" and number == 2:
             continue  # nothing in a one-minute body tells an empty success from a suspension
+        install_wire()  # each on its own: silence that repeats would not even be asked again
         with pytest.raises(error):
             ask()
 
@@ -137,6 +144,22 @@ def test_an_unknown_code_is_told_from_a_failure(source: EastmoneySource) -> None
     """The upstream's own word for it."""
     with pytest.raises(UnknownSymbolError, match=r"600999\.SH"):
         source.fetch_klines(parse_symbol("600999"), Period.DAILY, DECEMBER)
+
+
+def test_a_board_without_members_is_told_from_a_page_without_rows(
+    source: EastmoneySource, simulator: "SimulatorServer"
+) -> None:
+    """Only the upstream's own word for none counts; an empty page or success without data lies."""
+    for kind, board in ((BoardKind.CONCEPT, "BK0818"), (BoardKind.INDUSTRY, "BK0477")):
+        simulator.faults.add({"name": "short_list", "rows": 0, "board": board})
+        with pytest.raises(EmptyBoardError, match=rf"lists no members of board {board}"):
+            source.fetch_board_members(kind, board)
+        for lie, error in (("data_null", ThrottledError), ("empty_page", TruncatedListError)):
+            simulator.faults.clear()
+            simulator.faults.add({"name": lie, "board": board})
+            with pytest.raises(error):
+                source.fetch_board_members(kind, board)
+        simulator.faults.clear()
 
 
 def test_what_akshare_would_ask_wrongly_is_refused(source: EastmoneySource) -> None:

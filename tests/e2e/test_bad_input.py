@@ -6,17 +6,27 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
-from pipeline.committing import _refuse_mixing
+from market.bars import Dataset
+from market.boards import SYMBOL_LIST_SCHEMA
+from market.periods import Period
+from pipeline.plans import STOCKS, Request
+from pipeline.prices import settle_prices
+from pipeline.runs import commit_wave, start_run
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from storage.errors import StorageError
-from storage.run_records import RunStatus
+from storage.run_records import OutcomeRow, Work
+from tests.fixtures.bars import bars_of, daily_bar
 from tests.fixtures.cli import Installation, Said
+from tests.fixtures.misbehaving import Answer, MisbehavingServer, respond
 
 if TYPE_CHECKING:
     from ingest.simulator.server import SimulatorServer
@@ -102,7 +112,41 @@ def test_an_unreachable_real_upstream_is_said_within_seconds_and_kept_per_symbol
     assert said.json["outcomes"] == {"unreachable": 3}
     failures = installation.run("runs", said.json["run_id"], "--failures", "--json").json["details"]
     assert {row["subject"] for row in failures} == {"600519.SH", "000001.SZ", "300750.SZ"}
-    assert all("eastmoney is unreachable" in row["reason"] for row in failures)
+    proxy = "no connection to the proxy of PROXY_URL (connection refused)"
+    assert {row["reason"] for row in failures} == {f"eastmoney is unreachable: {proxy}"}
+
+
+@pytest.mark.parametrize("role", ["proxy", "upstream"])
+def test_an_upstream_that_takes_connections_and_never_answers_is_said_within_half_a_minute(
+    installation: Installation, misbehaving: Callable[[Answer], MisbehavingServer], role: str
+) -> None:
+    """Three symbols do not each wait for their own timeouts, and the reason says what happened."""
+    market_time = respond(json.dumps({"now": "2025-12-31T16:00:00+08:00"}).encode())
+
+    def answer(connection: socket.socket, head: str) -> None:
+        if head.startswith("GET /__simulator__/clock "):
+            market_time(connection, head)
+        else:
+            time.sleep(60)
+
+    server = misbehaving(answer)
+    words: tuple[str, ...] = ("sync", "stocks", "--symbols", "600519,000001,300750", "--json")
+    installation.environment["BUDGET_EASTMONEY"] = "50/1s"
+    if role == "proxy":
+        installation.environment["PROXY_URL"] = server.url
+        words += ("--upstream", "live", "--from", "2026-01-05")
+    else:
+        words += ("--upstream", server.url, "--from", "2025-12-01")
+    began = time.monotonic()
+    said = installation.run(*words)
+
+    assert time.monotonic() - began < 30
+    assert (said.code, said.json["outcomes"]) == (1, {"unreachable": 3})
+    who = "the proxy of PROXY_URL" if role == "proxy" else "push2his.eastmoney.com"
+    for failure in said.json["failures"]:
+        assert f"{who} accepts connections but does not answer" in failure["reason"]
+    asked = [head for head in server.heads if "__simulator__" not in head]
+    assert len(asked) == 2, "nothing more is sent once it is known"
 
 
 def test_a_simulator_that_is_not_there_is_said(installation: Installation) -> None:
@@ -110,6 +154,7 @@ def test_a_simulator_that_is_not_there_is_said(installation: Installation) -> No
     said = installation.run("sync", "stocks", "--upstream", f"http://127.0.0.1:{closed_port()}")
 
     assert (said.code, "no market simulator answers" in one_sentence(said)) == (2, True)
+    assert "(connection refused)" in one_sentence(said)
 
 
 def test_a_refused_broker_is_said_before_anything_is_planned(
@@ -122,9 +167,35 @@ def test_a_refused_broker_is_said_before_anything_is_planned(
             "sync", "stocks", "--upstream", simulator.url, CELERY_BROKER_URL=url
         )
 
-        assert (said.code, "does not answer" in one_sentence(said)) == (1, True), said.stderr
+        assert said.code == 1, said.stderr
+        assert "does not answer (" in one_sentence(said)
+        assert "onnection refused" in one_sentence(said)
         assert "secret" not in said.stderr
     assert installation.run("runs", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    "variable", ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "BUDGET_REDIS_URL"]
+)
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("foo://user:secret@x", "foo is no scheme here: use redis://"),
+        ("nonsense", "that is no scheme here"),
+        ("redis://user:secret@127.0.0.1:port/0", "its port is no number"),
+    ],
+)
+def test_a_broker_or_backend_of_no_known_kind_is_wrong_usage(
+    installation: Installation, variable: str, url: str, sentence: str
+) -> None:
+    """One sentence with the variable, what is accepted, and no password."""
+    installation.environment[variable] = url
+    said = installation.run("sync", "stocks", "--upstream", "simulator")
+
+    assert (said.code, sentence in one_sentence(said)) == (2, True), said.stderr
+    assert f"{variable}=" in said.stderr
+    assert "secret" not in said.stderr
+    assert not installation.home.exists()
 
 
 @pytest.mark.parametrize(
@@ -144,6 +215,14 @@ def test_a_wrong_database_is_said_without_its_password(
 
     assert (said.code, sentence in one_sentence(said)) == (code, True), said.stderr
     assert "secret" not in said.stderr
+
+
+def test_a_database_where_no_file_can_be_made_is_said_at_once(installation: Installation) -> None:
+    """In a folder of the kernel's that takes no file; waiting for it would never end."""
+    said = installation.run("status", DATABASE_URL="sqlite:////proc/quantsync.db", timeout=20)
+
+    assert (said.code, "cannot be written" in one_sentence(said)) == (1, True), said.stderr
+    assert "/proc/quantsync.db" in said.stderr
 
 
 def test_a_wrong_setting_is_named(installation: Installation) -> None:
@@ -199,22 +278,84 @@ def test_a_corrupt_parquet_file_is_named_and_left_as_it_is(
 
     assert said.code == 1
     assert str(file) in said.json["reason"]
+    assert "quantsync verify --repair" in said.json["reason"]
     assert file.read_bytes() == b"rotten"
 
 
-def test_real_prices_are_not_mixed_into_simulated_ones(installation: Installation) -> None:
-    """The first prices decide what a home holds."""
+def runs_of(installation: Installation) -> list[str]:
+    """The ids of all runs that the ledger knows."""
+    return [run["run_id"] for run in installation.run("runs", "--json").json]
+
+
+def test_real_prices_are_not_mixed_into_simulated_ones(
+    installation: Installation, simulator: "SimulatorServer"
+) -> None:
+    """Said when the run is planned: exit code 2, no request, nothing recorded."""
+    words = ("--from", "2025-12-31", "--upstream", simulator.url)
+    assert installation.run("sync", "industries", *words).code == 0
+    before = runs_of(installation)
+
+    for what in (("stocks", "--symbols", "600519"), ("stocks",), ("concepts",), ("all",)):
+        said = installation.run(
+            "sync", *what, "--upstream", "live", PROXY_URL=f"http://127.0.0.1:{closed_port()}"
+        )
+        assert said.code == 2, said.stdout
+        assert "holds simulated prices; real ones are not mixed in" in one_sentence(said)
+
+    assert runs_of(installation) == before
+    assert {b["kind"] for b in installation.run("boards", "--json").json} == {"industry"}
+
+
+def test_simulated_prices_are_not_mixed_into_real_ones(
+    installation: Installation, simulator: "SimulatorServer"
+) -> None:
+    """The other way round as well; the simulator is asked for nothing."""
     runtime = Runtime(Settings(quantsync_home=installation.home))
+    settle_prices(runtime, "live")  # as the first commit of real ones does
 
-    def status(upstream: str) -> RunStatus:
-        return RunStatus(
-            "r", "stocks", "daily", None, upstream, "live", {}, [], "running",  # type: ignore[arg-type]
-            None, 0, None, 0, 0, 0, 0, 0, 0, 0, 0, 0, {}, 0,
-        )  # fmt: skip
+    said = installation.run("sync", "all", "--upstream", simulator.url)
 
-    _refuse_mixing(runtime, status("simulator"))
+    assert said.code == 2
+    assert "holds real prices; simulated ones are not mixed in" in one_sentence(said)
+    assert simulator.log.since(0) == []
+    assert runs_of(installation) == []
+
+
+@pytest.mark.parametrize("work", [Work.KLINE, Work.SYMBOL_LIST])
+def test_of_two_first_runs_only_one_kind_of_prices_is_committed(
+    installation: Installation, work: Work
+) -> None:
+    """Both were planned while the home was empty: the later commit is refused, lists included."""
+    runtime = Runtime(Settings(quantsync_home=installation.home))
+    named = ("600519.SH",) if work is Work.KLINE else None
+    request = Request(STOCKS, "live", symbols=named, start=date(2026, 1, 5), end=date(2026, 1, 5))
+    run_id = start_run(runtime, request, publish=lambda _run, _wave: None)
+    assert run_id is not None
+    tables = {
+        Work.KLINE: ("kline", bars_of([daily_bar("600519.SH", date(2026, 1, 5))])),
+        Work.SYMBOL_LIST: (
+            "symbol_list",
+            pa.Table.from_pylist(
+                [{"symbol": "600519.SH", "name": "n", "suspended": False}],
+                schema=SYMBOL_LIST_SCHEMA,
+            ),
+        ),
+    }
+    claim = runtime.ledger.claim_batch(run_id, 0, 60)
+    assert claim is not None
+    manifest = runtime.staging.write(run_id, 0, claim.token, dict([tables[work]]))
+    subject = named[0] if named else "symbols"
+    outcomes = [OutcomeRow(subject, "ok", rows=1)]
+    runtime.ledger.stage_batch(
+        claim, manifest=manifest, rows=1, requests=1, work=work, outcomes=outcomes
+    )
+    settle_prices(runtime, "simulator")
+
     with pytest.raises(StorageError, match="holds simulated prices"):
-        _refuse_mixing(runtime, status("live"))
+        commit_wave(runtime, run_id, 0, lambda _run, _wave: None)
+
+    assert runtime.lake.read(Dataset.KLINE, Period.DAILY).num_rows == 0
+    assert runtime.catalog.symbols(listed_only=False) == []
 
 
 def test_every_command_has_help_with_an_example() -> None:
@@ -233,7 +374,8 @@ def test_every_command_has_help_with_an_example() -> None:
         ("backfill",), ("klines",), ("boards",), ("status",), ("runs",), ("verify",), ("up",),
     ):  # fmt: skip
         assert "Example: quantsync" in help_of(*words), words
-    assert "examples:" in help_of("simulator")
+    assert "examples:\n  quantsync simulator --seed" in help_of("simulator")
+    assert "python -m" not in help_of("simulator")
 
 
 def test_json_errors_are_one_document(installation: Installation) -> None:

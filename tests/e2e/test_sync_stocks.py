@@ -100,6 +100,23 @@ def test_five_symbols_arrive_whole_in_both_stores_and_once(
     assert klines[-1].split(",")[4:6] == [str(newest["close"]), str(newest["volume"])]
 
 
+def test_a_person_is_told_what_was_fetched_in_words_that_count(
+    installation: Installation, simulator: "SimulatorServer"
+) -> None:
+    """A list and klines are told apart; one request is one request."""
+    words = ("sync", "stocks", "--from", "2025-12-31", "--upstream", simulator.url)
+    one = installation.run(*words, "--symbols", "600519").stdout
+    rest = installation.run(*words).stdout
+    again = installation.run(*words).stdout
+
+    assert "outcomes  klines: 1 ok\n" in one
+    assert "written   1 bar with 1 request in 1 batch, 1 wave\n" in one
+    assert "outcomes  symbol list: 1 ok; klines: " in rest
+    assert "note      the klines of 1 of " in rest
+    assert "outcomes  symbol list: 1 ok\n" in again
+    assert "lack nothing in 2025-12-31..2025-12-31" in again
+
+
 def test_a_half_formed_bar_is_provisional_and_then_replaced(
     installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:
@@ -111,10 +128,15 @@ def test_a_half_formed_bar_is_provisional_and_then_replaced(
     simulator.clock.set(datetime(2025, 12, 31, 10, 32, tzinfo=EXCHANGE_TZ))
     assert installation.run(*words).json["bars_written"] == 3
     morning = lake.read(Dataset.KLINE, Period.DAILY).to_pylist()
+    half_formed = installation.run("klines", "600519", "--format", "csv")
     simulator.clock.set(datetime(2025, 12, 31, 16, 0, tzinfo=EXCHANGE_TZ))
     evening = installation.run(*words).json
     final = lake.read(Dataset.KLINE, Period.DAILY)
+    whole = installation.run("klines", "600519", "--format", "csv")
 
+    said = "1 of 3 bars is provisional and can still change: 2025-12-31 15:00\n"
+    assert (half_formed.stderr, whole.stderr) == (said, "")
+    assert half_formed.stdout.splitlines()[0] == "end_at,open,high,low,close,volume,amount"
     assert [row["state"] for row in morning] == ["final", "final", "provisional"]
     assert (evening["requests"], evening["bars_written"]) == (1, 1)
     assert held(final) == truth(seeded_market, "600519", date(2025, 12, 29))

@@ -165,6 +165,44 @@ def test_an_unreachable_upstream_is_tried_twice_and_then_remembered() -> None:
     assert "0x" not in caught.value.message
 
 
+def silent(_connection: socket.socket, _head: str) -> None:
+    """Take the request and say nothing for longer than anybody waits."""
+    time.sleep(3)
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_upstream_that_takes_connections_and_says_nothing_is_remembered(
+    misbehaving: Start,
+) -> None:
+    """Two timeouts without a byte: the third request is not sent, and the reason is said."""
+    server, budget = misbehaving(silent), CountingBudget()
+
+    for _ in range(2):
+        with pytest.raises(UpstreamTimeoutError, match="did not answer in time"):
+            fetch(server.url, budget)
+    with pytest.raises(KnownUnreachableError, match="accepts connections but does not answer"):
+        fetch(server.url, budget)
+
+    assert len(server.heads) == len(budget.lanes) == 2
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_answer_in_between_makes_silence_chance_again(misbehaving: Start) -> None:
+    """One slow request in two is no outage; nor is an answer that began."""
+    whole, begun = respond(b"{}"), respond(b'{"rc":0', length=100)
+    server = misbehaving(silent)
+    for answer in (silent, whole, silent, begun):
+        server.answer = answer
+        if answer is whole:
+            fetch(server.url)
+        else:
+            with pytest.raises(UpstreamTimeoutError):
+                fetch(server.url)
+    server.answer = whole
+
+    assert fetch(server.url).exchanges[0].status == 200
+
+
 @pytest.mark.usefixtures("installed")
 def test_a_host_without_a_budget_is_refused() -> None:
     """Nothing is ever sent that nobody counts."""

@@ -5,6 +5,7 @@ from datetime import date, datetime
 import numpy as np
 import pyarrow as pa
 
+from ingest.simulator import defaults
 from ingest.simulator.cache import BoundedCache
 from ingest.simulator.draws import key_of
 from ingest.simulator.market import BOARD_MARKET, STOCK_MARKETS, Cell, QuoteTable, SecId, Trends
@@ -38,7 +39,12 @@ class SeededMarket:
     kind = "seeded"
     default_now = DEFAULT_NOW
 
-    def __init__(self, seed: int = 1, symbols: int = 100, start: date = DEFAULT_START) -> None:
+    def __init__(
+        self,
+        seed: int = defaults.SEED,
+        symbols: int = defaults.SYMBOLS,
+        start: date = DEFAULT_START,
+    ) -> None:
         self._timeline = Timeline(start)
         self._seed = seed
         self._stocks = StockBook(seed, symbols, self._timeline)

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from pipeline.settings import Settings
+from pipeline.stack import simulator_arguments
+
 COMMAND = [sys.executable, "-m", "ingest.simulator"]
 RECORDED = Path(__file__).parents[3] / "data" / "replay"
 
@@ -69,6 +72,18 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: int) -> None
 def test_it_follows_the_machines_clock_when_asked_to(tmp_path: Path) -> None:
     with running(tmp_path, "--symbols", "5", "--now", "system") as (_, url):
         assert requests.get(f"{url}/__simulator__/clock", timeout=10).json()["ticking"] is True
+
+
+def test_by_default_it_serves_the_market_that_a_run_would_start(tmp_path: Path) -> None:
+    """Who points a run at it finds in it what `--upstream simulator` gave before."""
+    for_a_run = simulator_arguments(Settings())
+    markets = []
+    for name, arguments in (("default", []), ("run", for_a_run)):
+        folder = tmp_path / name
+        folder.mkdir()
+        with running(folder, *arguments) as (_, url):
+            markets.append(requests.get(f"{url}/__simulator__/market", timeout=10).json())
+    assert markets[0] == markets[1]
 
 
 def test_it_replays_a_folder(tmp_path: Path) -> None:
