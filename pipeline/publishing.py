@@ -65,10 +65,7 @@ def waiting_messages(queue: str) -> int:
     Raises:
         BrokerUnreachableError: The broker does not say.
     """
-    with (
-        _broker_needed(f"the length of {queue}"),
-        app.connection_for_write(connect_timeout=3) as connection,
-    ):
+    with _broker_needed(f"the length of {queue}"), _connected() as connection:
         bound = app.amqp.queues[queue](connection.default_channel)
         bound.declare()
         return int(bound.queue_declare().message_count)
@@ -80,10 +77,7 @@ def forget_messages(queue_names: Sequence[str]) -> None:
     Raises:
         BrokerUnreachableError: The broker does not answer.
     """
-    with (
-        _broker_needed("the queues"),
-        app.connection_for_write(connect_timeout=3) as connection,
-    ):
+    with _broker_needed("the queues"), _connected() as connection:
         for name in queue_names:
             bound = app.amqp.queues[name](connection.default_channel)
             bound.declare()
@@ -105,8 +99,16 @@ def _options(runtime: Runtime, run_id: str, queue: str) -> dict[str, Any]:
 
 def _declare(name: str) -> None:
     """Make sure that a queue is bound: a Redis that lost its data would drop what is published."""
-    with app.connection_for_write(connect_timeout=3) as connection:
+    with _connected() as connection:
         app.amqp.queues[name](connection.default_channel).declare()
+
+
+@contextmanager
+def _connected() -> Iterator[Any]:
+    """A connection that is there within seconds: left to itself, kombu would try for ever."""
+    with app.connection_for_write(connect_timeout=3) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0.2, timeout=5)
+        yield connection
 
 
 @contextmanager

@@ -77,6 +77,27 @@ def test_3_4_a_planner_killed_before_its_messages_left_is_caught_up_with(
     arena.check_all_is_well()
 
 
+def test_5_what_is_staged_is_committed_with_no_worker_and_no_broker(
+    arena: Arena, record: Begin
+) -> None:
+    """The body was never published, and nobody is left who could: the reconciler needs neither."""
+    noted = record(
+        "5", "SIGKILL of the only worker and of Redis, for good", "after the last header"
+    )
+    server = arena.redis()
+    arena.on_cluster(server.url(1), server.url(2))
+    arena.installation.environment["WAVE_ITEMS"] = "400"
+    doomed = arena.add_worker("doomed", KILL_AT=f"{KillPoint.BATCH_RECORDED}:8")
+    command = arena.start()
+    wait_for("the kill", lambda: doomed.poll() is not None, 60)
+    with noted.recovering(arena):
+        server.kill()
+        arena.ended()
+
+    assert command.wait(30) == 0
+    arena.check_all_is_well()
+
+
 def test_two_reconcilers_and_two_workers_at_once_do_everything_once(arena: Arena) -> None:
     """Handing out twice costs a look into the ledger: every symbol is asked for once."""
     server = arena.redis()
