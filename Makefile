@@ -39,7 +39,7 @@ sync: $(RUNTIME) ## Synchronise everything from a simulated market (ARGS: more o
 # Most tests wait for processes, so several run at once; those that hold time to account run alone.
 test: $(DEV) ## Run the tests (ARGS: pytest arguments)
 ifeq ($(ARGS),)
-	@$(BIN)/pytest -n $(TEST_PROCESSES) -m "not alone" $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m "not alone" $(PYTEST_ARGS)
 	@$(BIN)/pytest -m alone $(PYTEST_ARGS)
 else
 	@$(BIN)/pytest $(PYTEST_ARGS) $(ARGS)

@@ -143,9 +143,9 @@ def test_a_wave_is_to_be_committed_when_its_batches_have_ended(
 
     assert recovery.waves_to_commit(run_id, 60.0) == []
     assert recovery.waves_to_commit(run_id, 0.0) == [0]
-    assert ledger.claim_wave(run_id, 0, 0.05, OWNER) is not None
+    assert ledger.claim_wave(run_id, 0, 2, OWNER) is not None
     assert recovery.waves_to_commit(run_id, 0.0) == []
-    time.sleep(0.1)
+    time.sleep(2.1)
     assert recovery.waves_to_commit(run_id, 0.0) == [0]
     commit(ledger, run_id)
     assert recovery.waves_to_commit(run_id, 0.0) == []

@@ -66,8 +66,8 @@ def test_14_a_redis_that_forgets_everything_costs_one_reconcile_period(
     noted = record("14", f"Redis {how}", "mid-run, cluster")
     server = arena.redis(durable=False)
     arena.on_cluster(server.url(1), server.url(2))
-    arena.add_worker()
-    arena.add_worker("spare")
+    arena.installation.environment["WAVE_ITEMS"] = "400"  # most of the messages wait in the queue
+    arena.add_worker(size=2)
     command = arena.start()
     arena.under_way()
 
