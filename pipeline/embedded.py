@@ -68,6 +68,7 @@ class _Child:
     Attributes:
         orphaned: The signal it gets when this process dies.
         alive_file: The file it touches while all is well; None if it shows no such sign.
+        signs: The last sign of life: the file's time, and when it was first seen.
         exits: When it ended unasked, of late.
     """
 
@@ -79,12 +80,12 @@ class _Child:
     alive_file: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     identity: str | None = None
-    started_at: float = 0.0
+    signs: tuple[int, float] = (0, 0.0)
     exits: list[float] = field(default_factory=list)
     restart_at: float = 0.0
 
     def start(self) -> None:
-        self.started_at = time.time()
+        self.signs = (0, time.monotonic())
         if self.alive_file is not None:
             self.alive_file.unlink(missing_ok=True)
         with self.log_file.open("ab") as output:
@@ -105,10 +106,13 @@ class _Child:
         if self.alive_file is None:
             return 0.0
         try:
-            last = self.alive_file.stat().st_mtime
+            touched = self.alive_file.stat().st_mtime_ns
         except OSError:
-            last = self.started_at
-        return time.time() - max(last, self.started_at)
+            touched = 0  # none was shown yet
+        # That it changes counts, not what it says: a clock that jumps makes no worker silent.
+        if touched != self.signs[0]:
+            self.signs = (touched, time.monotonic())
+        return time.monotonic() - self.signs[1]
 
     def ask_to_stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None and self.process.poll() is None:

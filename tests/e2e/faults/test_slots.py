@@ -125,3 +125,26 @@ def test_a_tick_begins_no_run_while_that_of_an_earlier_slot_goes_on(arena: Arena
     arena.simulator.clock.set(datetime(2025, 12, 28, 10, 36, tzinfo=EXCHANGE_TZ))
     time.sleep(2.5)
     assert len(arena.ledger.runs(10)) == 2
+
+
+def test_the_embedded_stack_keeps_the_schedule_by_itself(arena: Arena) -> None:
+    """`quantsync up` brings its own scheduler, serves the slot that is due, and ends in order."""
+    arena.installation.environment |= {
+        "WATCH_LIST": ",".join(arena.symbols[:WATCHED]),
+        "QUANTSYNC_UPSTREAM": arena.simulator.url,
+        "BUDGET_SIMULATOR": "100/1s",
+    }
+    arena.simulator.clock.set(at(10, 32))
+    up = arena.installation.start("up")
+    try:
+        wait_for("the slot", all_ended(arena, 1), 60)
+        assert len(arena.processes("celery", " beat ")) == 1
+        second = arena.installation.run("up")
+        assert (second.code, "already up" in second.stdout) == (1, True)
+    finally:
+        up.send_signal(signal.SIGTERM)
+        out, err = up.communicate(timeout=60)
+
+    assert "Traceback" not in out + err
+    assert served(arena) == ["10:30"]
+    assert arena.processes() == []
