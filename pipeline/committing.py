@@ -91,7 +91,7 @@ def commit_wave(runtime: Runtime, run_id: str, wave: int, publish: Publish) -> d
             log.warning("%s", error)
             return {**said, "refused": error.message}
         except Exception as error:
-            log.exception("wave %s of run %s could not be committed", wave, run_id)
+            # Whoever catches it says so; one that waits for a disk would say it every period.
             _give_back(runtime, claim, str(error) or type(error).__name__)
             raise
         _publish_next(runtime, run_id, wave, publish)

@@ -40,8 +40,8 @@ def test_25_a_command_that_is_ended_leaves_no_process_and_the_next_resumes(
         for sign in signals:
             command.send_signal(sign)
             time.sleep(0.3)
-        _, err = command.communicate(timeout=40)
-        assert "Traceback" not in err
+        command.wait(40)
+        assert "Traceback" not in arena.errors_of_the_command()
         wait_for("the children's end", lambda: not arena.processes(), 15)
         assert command.returncode == (-9 if signal.SIGKILL in signals else 130)
         said = arena.sync()
