@@ -64,6 +64,8 @@ def _repair(
     is fetched, and follows the runs to their end. Abandoning ends a run at once: what it has
     committed stays, the rest is dropped, and the next sync fetches it.
     """
+    from pipeline.reconcile import mend  # noqa: PLC0415
+
     settings = read_settings()
     runtime = Runtime(settings)
     if run_id is None:
@@ -78,6 +80,8 @@ def _repair(
                 "`quantsync sync` fetches what it did not",
                 {"run_id": run_id},
             )
+    for sentence in mend(runtime):
+        output.messages.print(output.plain(sentence))
     ended = _finish(runs, as_json=as_json) if finish else [_abandon(runtime, runs[0])]
     documents = [report(runtime, status, settings, as_json=as_json) for status in ended]
     if as_json:
@@ -89,10 +93,13 @@ def _repair(
 
 
 def _abandon(runtime: Runtime, run: RunStatus) -> RunStatus:
+    from pipeline.reconcile import mend  # noqa: PLC0415
+
     some = run.waves_committed > 0
     state = RunState.PARTIAL if some else RunState.FAILED
     runtime.ledger.end_run(run.run_id, state, "abandoned on request")
-    runtime.staging.discard_run(run.run_id)
+    for sentence in mend(runtime):
+        output.messages.print(output.plain(sentence))
     return runtime.ledger.status(run.run_id)
 
 

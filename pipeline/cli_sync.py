@@ -163,7 +163,8 @@ def _run(requests: Sequence[Request], *, as_json: bool, wait: bool) -> None:
         )
     with running_stack(settings, requests[0].upstream) as stack:
         for run_id in stack.resumed:
-            output.messages.print(f"run {run_id}, left unfinished, goes on as well")
+            output.messages.print(f"run {run_id}, left unfinished, goes on")
+        follow(stack, _same_work(stack, requests), quiet=as_json)
         run_ids = _start(stack, requests)
         if not wait:
             _announce(run_ids, as_json=as_json)
@@ -174,6 +175,13 @@ def _run(requests: Sequence[Request], *, as_json: bool, wait: bool) -> None:
         output.print_json(documents[0] if len(documents) == 1 else {"runs": documents})
     if any(status.state is not RunState.COMMITTED for status in ended):
         raise typer.Exit(1)
+
+
+def _same_work(stack: Stack, requests: Sequence[Request]) -> list[str]:
+    """Resumed runs that fetch what is asked for now: to their end first, or it came twice."""
+    asked = {(r.kind, r.period.value, r.lane) for r in requests}
+    resumed = [stack.runtime.ledger.status(run_id) for run_id in stack.resumed]
+    return [run.run_id for run in resumed if (run.kind, run.period, run.lane) in asked]
 
 
 def _start(stack: Stack, requests: Sequence[Request]) -> list[str]:

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -47,7 +48,8 @@ def commit_or_postpone(
     """Commit a wave, and decide what becomes of it where a store does not take it.
 
     A fault that may pass (a full disk, a database away) postpones the commit: the wave stays as it
-    is, says why, and the reconciler tries it again. Any other ends the run.
+    is, says why, and the reconciler tries it again, until the run's deadline. Any other ends the
+    run.
     """
     said: dict[str, object] = {"run_id": run_id, "wave": wave}
     try:
@@ -59,6 +61,10 @@ def commit_or_postpone(
         log.exception("wave %s of run %s cannot be committed: the run ends", wave, run_id)
         runtime.ledger.end_run(run_id, RunState.FAILED, error.message)
         return {**said, "failed": error.message}
+    except Exception as error:
+        # Nobody foresaw it, so nobody knows whether it will pass: the run's deadline decides.
+        log.exception("wave %s of run %s could not be committed", wave, run_id)
+        return {**said, "postponed": f"{type(error).__name__}: {error}"}
 
 
 def commit_wave(runtime: Runtime, run_id: str, wave: int, publish: Publish) -> dict[str, object]:
@@ -127,8 +133,8 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
         pulse()
         if not ledger.renew_wave(claim, lease_s, bars_written):
             raise LeaseLostError(
-                f"wave {claim.number} of run {claim.run_id} is committed by another process: this "
-                "one's late writes are refused",
+                f"wave {claim.number} of run {claim.run_id} is committed by another process, or "
+                "the run has ended: this one's late writes are refused",
                 {"run_id": claim.run_id, "wave": claim.number},
             )
 
@@ -142,9 +148,10 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
     for plan, manifest in staged:
         if plan.work.dataset is None:
             _write_list(runtime, status, plan, manifest, done)
-    for plan, _ in staged:
+    for plan, manifest in staged:
         if plan.work in (Work.SYMBOL_LIST, Work.BOARD_LIST):
-            waves, said = extend_after_list(runtime, status)
+            session = date.fromisoformat(manifest["session"])
+            waves, said = extend_after_list(runtime, status, session)
             extension += waves
             notices += said
     recorded = ledger.commit_wave(
@@ -156,19 +163,34 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
         notices=notices,
     )
     if not recorded:
-        hold()  # says by whom it was lost
-        return done
+        hold()  # lost: raises
+        raise AssertionError("a commit that holds its lease was not recorded")
     reach(KillPoint.WAVE_RECORDED)
     for _, manifest in staged:
         runtime.staging.discard(manifest)
     return done
 
 
+def settle_half_commit(runtime: Runtime, run_id: str, wave: int) -> None:
+    """Make both stores hold the same of a wave whose run ended while it was being committed.
+
+    The bars are right, so they are written where they lack; nothing is covered by them, and the
+    next sync asks for them again. Idempotent.
+
+    Raises:
+        StorageError: A store could not be written; it can be settled again.
+    """
+    with working_on(f"what run {run_id} left half committed"):
+        staged = runtime.ledger.staged(run_id, wave)
+        _write_bars(runtime, staged, _Committed(), lambda _bars_written=None: pulse())
+        runtime.recovery.close_half_committed(run_id, wave)
+
+
 _Staged = list[tuple[BatchPlan, dict[str, Any]]]
 
 
 def _write_bars(
-    runtime: Runtime, staged: _Staged, done: _Committed, hold: Callable[[int | None], None]
+    runtime: Runtime, staged: _Staged, done: _Committed, hold: Callable[..., None]
 ) -> None:
     """Merge all staged bars of the wave at once, so that each partition is rewritten once."""
     parts: dict[tuple[Dataset, Period], list[pa.Table]] = {}
@@ -186,7 +208,7 @@ def _write_bars(
             done.quarantined += _quarantined(dataset, plan.period, rejected)
     for (dataset, period), tables in parts.items():
         bars = pa.concat_tables(tables, promote_options="permissive").cast(bar_schema(dataset))
-        written = runtime.lake.write(dataset, period, bars, after_each=lambda: hold(None))
+        written = runtime.lake.write(dataset, period, bars, alive=lambda: hold(None))
         reach(KillPoint.LAKE_WRITTEN)
         in_lake = sum(part.inserted + part.updated for part in written)
         hold(done.bars_written + in_lake)
@@ -218,7 +240,7 @@ def _write_list(
     if plan.work.value not in manifest["tables"]:
         return  # every item of the batch failed; the outcomes say why
     table = runtime.staging.read(manifest, plan.work.value)
-    session = runtime.calendar.latest_started(runtime.clock(status.upstream).now())
+    session = date.fromisoformat(manifest["session"])
     run_id = status.run_id
     if plan.work is Work.SYMBOL_LIST:
         listing = table.select(SYMBOL_LIST_SCHEMA.names).cast(SYMBOL_LIST_SCHEMA)

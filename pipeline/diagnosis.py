@@ -17,7 +17,7 @@ from storage.recovery import OpenBatch
 from storage.run_records import RunStatus
 
 OK, WARNING, ERROR = "ok", "warning", "error"
-_LITTLE_ROOM = 1 << 30
+_NO_ROOM, _LITTLE_ROOM = 32 << 20, 1 << 30
 _SKEW_S = 2.0
 
 
@@ -74,7 +74,7 @@ def outlook(runtime: Runtime, status: RunStatus) -> list[str]:
         longest = max(b.published_s or 0.0 for b in waiting)
         said.append(f"{_batches(waiting)} in the queue, for {longest:.0f} s at most")
     said += [
-        f"batch {b.batch_no} has lost {b.attempt} workers: it is tried alone, and given up after "
+        f"batch {b.batch_no} has lost {b.lost} workers: it is tried alone, and given up after "
         f"{runtime.settings.batch_max_attempts}"
         for b in batches
         if b.suspect
@@ -117,6 +117,8 @@ def _place(what: str, folder: Path) -> Finding:
     def look() -> Finding:
         check_writable(folder)
         free = shutil.disk_usage(folder).free
+        if free < _NO_ROOM:
+            return Finding(what, ERROR, f"{folder} has {free >> 20} MiB left", "make room")
         if free < _LITTLE_ROOM:
             return Finding(what, WARNING, f"{folder} has {free >> 20} MiB left", "make room")
         return Finding(what, OK, f"{folder} can be written, {free >> 30} GiB left")
@@ -181,6 +183,13 @@ def _reconciler(runtime: Runtime) -> Finding:
 
 
 def _leases(runtime: Runtime) -> Iterator[Finding]:
+    for run_id, wave in runtime.recovery.half_committed():
+        yield Finding(
+            f"run {run_id}",
+            WARNING,
+            f"it ended before the commit of its wave {wave} was done: the stores may differ",
+            "the next reconciler makes them the same; `quantsync repair` does so now",
+        )
     for owner in sorted(filter(is_known_dead, runtime.recovery.lease_owners())):
         yield Finding(
             "lease",

@@ -37,8 +37,9 @@ from storage.errors import UnwritableError
 log = logging.getLogger(__name__)
 
 _STOP_AFTER_S = 20.0
-_EXITS_BORNE = 8
-_EXITS_WITHIN_S = 120.0
+_FUTILE_STARTS = 8
+_UP_AFTER_S = 2.0
+_ASLEEP_S = 5.0
 _MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes
 _PR_SET_PDEATHSIG = 1
 
@@ -69,7 +70,7 @@ class _Child:
         orphaned: The signal it gets when this process dies.
         alive_file: The file it touches while all is well; None if it shows no such sign.
         signs: The last sign of life: the file's time, and when it was first seen.
-        exits: When it ended unasked, of late.
+        futile: How often in a row it ended before it was up.
     """
 
     name: str
@@ -81,11 +82,13 @@ class _Child:
     process: subprocess.Popen[bytes] | None = None
     identity: str | None = None
     signs: tuple[int, float] = (0, 0.0)
-    exits: list[float] = field(default_factory=list)
+    futile: int = 0
+    started_at: float = 0.0
     restart_at: float = 0.0
 
     def start(self) -> None:
         self.signs = (0, time.monotonic())
+        self.started_at = time.monotonic()
         if self.alive_file is not None:
             self.alive_file.unlink(missing_ok=True)
         with self.log_file.open("ab") as output:
@@ -101,9 +104,16 @@ class _Child:
             )
         self.identity = identity_of_child(self.process.pid)
 
+    @property
+    def was_up(self) -> bool:
+        """Whether it came so far as to work since it was started."""
+        if self.alive_file is not None:
+            return self.alive_file.exists()
+        return time.monotonic() - self.started_at > _UP_AFTER_S
+
     def silent_s(self) -> float:
-        """Seconds since its last sign of life; 0 for one that shows none."""
-        if self.alive_file is None:
+        """Seconds since its last sign of life; 0 for one that shows none, or has ended."""
+        if self.alive_file is None or self.process is None or self.process.poll() is not None:
             return 0.0
         try:
             touched = self.alive_file.stat().st_mtime_ns
@@ -152,6 +162,7 @@ class EmbeddedStack:
     _children: list[_Child] = field(default_factory=list)
     _redis: _Child | None = None
     _lock: FileLock | None = None
+    _looked: float = 0.0
     owned: bool = False
 
     @property
@@ -302,11 +313,12 @@ class EmbeddedStack:
             runs must be handed out again.
 
         Raises:
-            EmbeddedError: A child exits again and again.
+            EmbeddedError: A child ends before it is up, again and again.
         """
         if not self.owned:
             return [], self._take_over()
         exits = []
+        self._forgive_silence_if_asleep()
         for child in [*([self._redis] if self._redis else []), *self._children]:
             if child.silent_s() > self.settings.hang_after_s:
                 log.error("%s shows no sign of life: it is killed and restarted", child.name)
@@ -316,6 +328,14 @@ class EmbeddedStack:
             if gone is not None:
                 exits.append(gone)
         return exits, False
+
+    def _forgive_silence_if_asleep(self) -> None:
+        """A machine or command that stood still has heard nobody, and nobody is at fault."""
+        now = time.monotonic()
+        if now - self._looked > _ASLEEP_S:
+            for child in self._children:
+                child.signs = (child.signs[0], now)
+        self._looked = now
 
     def _take_over(self) -> bool:
         assert self._lock is not None
@@ -339,12 +359,13 @@ class EmbeddedStack:
                 child.restart_at = 0.0
                 child.start()
             return None
-        child.exits = [at for at in child.exits if at > now - _EXITS_WITHIN_S] + [now]
-        if len(child.exits) > _EXITS_BORNE:
+        child.futile = 0 if child.was_up else child.futile + 1
+        if child.futile > _FUTILE_STARTS:
             raise EmbeddedError(
-                f"{child.name} exits again and again (code {code}): see {child.log_file}"
+                f"{child.name} ends before it is up, again and again (code {code}): see "
+                f"{child.log_file}"
             )
-        child.restart_at = now + min(0.25 * 2 ** len(child.exits), 10.0)
+        child.restart_at = now + min(0.25 * 2**child.futile, 10.0)
         log.warning("%s exited (code %s)", child.name, code)
         return Exit(child.name, child.identity, code)
 

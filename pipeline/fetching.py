@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TypeVar
 
 import pyarrow as pa
@@ -56,10 +57,16 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class _Haul:
-    """What a batch has gathered so far, by staged table name."""
+    """What a batch has gathered so far, by staged table name.
+
+    Attributes:
+        session: The session that lists show: what they mean must not depend on when, or whether,
+            their commit can ask the upstream's clock.
+    """
 
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     outcomes: list[OutcomeRow] = field(default_factory=list)
+    session: date | None = None
 
     def add(self, name: str, table: pa.Table) -> None:
         self.tables.setdefault(name, []).append(table)
@@ -199,6 +206,8 @@ def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
     try:
         routes = runtime.routes(status.upstream)
         source = runtime.source(status.upstream)
+        if plan.work.dataset is None:
+            haul.session = runtime.calendar.latest_started(source.now())
     except QuantsyncError as error:
         return _fail(runtime, claim, plan, error)
     lane = Lane(status.lane)
@@ -349,7 +358,9 @@ def _stage(
     waiting = {"until": _patience(runtime), "what": _name(claim), "meanwhile": hold.alive}
     try:
         manifest = patiently(
-            lambda: runtime.staging.write(claim.run_id, claim.number, claim.token, tables),
+            lambda: runtime.staging.write(
+                claim.run_id, claim.number, claim.token, tables, session=haul.session
+            ),
             **waiting,  # type: ignore[arg-type]
         )
     except StorageError as error:

@@ -91,7 +91,13 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
         waves = [_list_wave(request.kind)]
     else:
         waves, said, params["complete"] = _wanted_waves(
-            runtime, request.kind, request.upstream, period, window, request.symbols
+            runtime,
+            request.kind,
+            request.upstream,
+            period,
+            window,
+            request.symbols,
+            runtime.calendar.latest_started(now),
         )
         notices += said
     return RunPlan(
@@ -108,13 +114,23 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
     )
 
 
-def extend_after_list(runtime: Runtime, status: RunStatus) -> tuple[list[WavePlan], list[str]]:
-    """The waves that a run's list makes it possible to plan, once the list is in the catalog."""
+def extend_after_list(
+    runtime: Runtime, status: RunStatus, session: date
+) -> tuple[list[WavePlan], list[str]]:
+    """The waves that a run's list makes it possible to plan, once the list is in the catalog.
+
+    Args:
+        runtime: The stores.
+        status: The run.
+        session: The session that the list shows.
+    """
     window = Window(
         date.fromisoformat(status.params["from"]), date.fromisoformat(status.params["to"])
     )
     period = Period(status.period or Period.DAILY.value)
-    waves, notices, _ = _wanted_waves(runtime, status.kind, status.upstream, period, window, None)
+    waves, notices, _ = _wanted_waves(
+        runtime, status.kind, status.upstream, period, window, None, session
+    )
     return waves, notices
 
 
@@ -133,6 +149,7 @@ def _wanted_waves(
     period: Period,
     window: Window,
     names: Sequence[str] | None,
+    session: date,
 ) -> tuple[list[WavePlan], list[str], int]:
     """Waves, notices, and how many series lack nothing."""
     sizing = BatchSizing.for_rate(
@@ -147,7 +164,7 @@ def _wanted_waves(
         subjects = _boards(runtime, _BOARD_KINDS[kind], names)
     waves: list[WavePlan] = []
     if kind != STOCKS:
-        fresh = _fresh_members(runtime, upstream)
+        fresh = _fresh_members(runtime, session)
         stale = [s.name for s in subjects if s.name not in fresh]
         waves += plan_members(
             boards=stale, kind=_BOARD_KINDS[kind], queue=_QUEUES[kind], sizing=sizing
@@ -196,9 +213,8 @@ def _boards(runtime: Runtime, kind: BoardKind, names: Sequence[str] | None) -> l
     return [Subject(row.code) for row in runtime.catalog.boards(kind)]
 
 
-def _fresh_members(runtime: Runtime, upstream: str) -> set[str]:
-    """Boards whose members were already taken in the latest session."""
-    session = runtime.calendar.latest_started(runtime.clock(upstream).now())
+def _fresh_members(runtime: Runtime, session: date) -> set[str]:
+    """Boards whose members were already taken in a session."""
     taken: Mapping[str, Coverage] = read_coverage(
         runtime.database, Work.BOARD_MEMBERS.value, "session"
     )

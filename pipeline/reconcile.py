@@ -15,6 +15,7 @@ a wave whose batches have all ended             commits it, here
 a wave that was never published                 publishes its chord
 a batch that no message stands for              publishes it alone, followed by the commit
 a slot that nobody served                       begins one run for all that were missed
+a run that ended in the middle of a commit      writes the bars to the store that lacks them
 staged files of a run that has ended            removes them
 ==============================================  ================================================
 """
@@ -27,11 +28,12 @@ from typing import Protocol
 
 from market.errors import QuantsyncError
 from pipeline.broker import BrokerUnreachableError
-from pipeline.committing import commit_or_postpone
+from pipeline.committing import commit_or_postpone, settle_half_commit
 from pipeline.queues import QUANT_QUEUES
 from pipeline.runtime import Runtime
 from pipeline.ticks import begin_missed
 from pipeline.voiding import void_leases_of_the_dead
+from storage.errors import StorageError
 from storage.recovery import OpenBatch
 from storage.run_records import RunState
 
@@ -80,20 +82,37 @@ def reconcile(runtime: Runtime, broker: Broker, *, idle_s: float | None = None) 
     """
     if idle_s is None:
         idle_s = runtime.settings.reconcile_every_s * _IDLE_SHARE
-    did = list(_give_back_leases(runtime))
+    did = mend(runtime)
     for run_id in runtime.recovery.running():
         try:
             did += _heal(runtime, broker, run_id, idle_s)
         except BrokerUnreachableError as error:
             log.warning("run %s waits for the broker: %s", run_id, error)
-        except QuantsyncError:
+        except Exception:
+            # Whatever is wrong with one run must not keep the others from being healed.
             log.exception("run %s could not be looked after; the next round tries again", run_id)
     did += begin_missed(runtime, broker.publish_wave)
-    did += _sweep_staging(runtime)
     runtime.recovery.note_reconciled()
     for sentence in did:
         log.warning("reconciled: %s", sentence)
     return did
+
+
+def mend(runtime: Runtime) -> list[str]:
+    """What can be healed without a broker and without a run that goes on; a sentence each.
+
+    Raises:
+        StorageError: A store cannot be used; mending again goes on where this stopped.
+    """
+    did = list(_give_back_leases(runtime))
+    for run_id, wave in runtime.recovery.half_committed():
+        try:
+            settle_half_commit(runtime, run_id, wave)
+        except StorageError as error:
+            log.warning("what run %s left half committed waits: %s", run_id, error)
+        else:
+            did.append(f"what run {run_id} left half committed is in both stores now")
+    return did + list(_sweep_staging(runtime))
 
 
 def _give_back_leases(runtime: Runtime) -> Iterator[str]:
@@ -134,15 +153,14 @@ def _heal(runtime: Runtime, broker: Broker, run_id: str, idle_s: float) -> Itera
 def _hand_out(runtime: Runtime, broker: Broker, run_id: str, idle_s: float) -> Iterator[str]:
     """Publish the batches of a run that no message stands for."""
     everywhere = runtime.recovery.open_batches()
-    busy = {batch.queue for batch in everywhere if batch.left_s is not None}
     idle: dict[str, bool] = {}
     lost = []
     for batch in everywhere:
         if batch.run_id != run_id or batch.left_s is not None:
             continue
         if batch.published_s is not None and batch.queue not in idle:
-            idle[batch.queue] = batch.queue not in busy and not broker.waiting_messages(batch.queue)
-        if _is_lost(batch, idle_s, queue_is_idle=idle.get(batch.queue, False)):
+            idle[batch.queue] = not broker.waiting_messages(batch.queue)
+        if _is_lost(batch, idle_s, queue_is_empty=idle.get(batch.queue, False)):
             lost.append(batch)
     suspect_tried = any(batch.suspect and batch.left_s is not None for batch in everywhere)
     suspects = [] if suspect_tried else [batch for batch in lost if batch.suspect][:1]
@@ -153,21 +171,22 @@ def _hand_out(runtime: Runtime, broker: Broker, run_id: str, idle_s: float) -> I
         yield f"batches {', '.join(map(str, numbers))} of run {run_id} were handed out again"
 
 
-def _is_lost(batch: OpenBatch, idle_s: float, *, queue_is_idle: bool) -> bool:
-    """Whether no message can stand for a batch: nobody works on its queue, and the queue is empty.
+def _is_lost(batch: OpenBatch, idle_s: float, *, queue_is_empty: bool) -> bool:
+    """Whether no message can stand for a batch: its queue is empty, and nobody has claimed it.
 
-    As long as somebody works, what waits may well wait in the queue.
+    A worker takes no more messages than it can begin, so what it has taken is claimed at once; the
+    messages that a dead worker had taken are hidden from all others for half an hour.
     """
     if batch.published_s is None:
         return True
-    return (queue_is_idle and batch.published_s > idle_s) or batch.published_s > _LOST_AFTER_S
+    return (queue_is_empty and batch.published_s > idle_s) or batch.published_s > _LOST_AFTER_S
 
 
 def _sweep_staging(runtime: Runtime) -> Iterator[str]:
     """Remove staged files by what the ledger says of their run, and never by their age."""
     running = set(runtime.recovery.running())
     for run_id in runtime.staging.run_ids():
-        if run_id not in running and runtime.recovery.has_ended(run_id):
+        if run_id not in running and runtime.recovery.may_be_swept(run_id):
             runtime.staging.discard_run(run_id)
             yield f"staged files of run {run_id}, which has ended, were removed"
 

@@ -99,7 +99,9 @@ class Runtime:
     @cached_property
     def lake(self) -> Lake:
         """Bars in Parquet."""
-        return Lake(self.settings.lake_path)
+        # Less than a reconciler's period: one that waited longer would keep all else waiting.
+        wait_s = self.settings.reconcile_every_s * 2 / 3
+        return Lake(self.settings.lake_path, lock_wait_s=wait_s)
 
     @cached_property
     def staging(self) -> Staging:

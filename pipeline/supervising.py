@@ -1,13 +1,17 @@
 """Supervision of the embedded stack: processes kept alive, and what they lose given back."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline import publishing
+from pipeline.broker import BrokerUnreachableError
 from pipeline.embedded import EmbeddedStack, Exit
 from pipeline.reconcile import ReconcilerThread, resume_runs
 from pipeline.runtime import Runtime
 from storage.errors import StorageError
+
+log = logging.getLogger(__name__)
 
 
 class Supervision:
@@ -22,6 +26,7 @@ class Supervision:
     ) -> None:
         self.resumed = resume_runs(runtime, publishing) if stack.owned else []
         self._stack, self._runtime, self._reconciler = stack, runtime, reconciler
+        self._resume_is_due = False
 
     def look_after(self) -> None:
         """Restart what exited, and give back what it held. Call it about once a second.
@@ -30,12 +35,26 @@ class Supervision:
             EmbeddedError: A part of the stack exits again and again.
         """
         exits, taken_over = self._stack.supervise()
-        if taken_over:
-            resume_runs(self._runtime, publishing)
+        self._resume_is_due = self._resume_is_due or taken_over
+        if self._resume_is_due:
+            self._resume()
         for gone in exits:
             self._give_back(gone)
         if exits:
             self._reconciler.wake()
+
+    def _resume(self) -> None:
+        """After a take-over; where a store or the broker is not to be had, at the next look."""
+        try:
+            resume_runs(self._runtime, publishing)
+        except StorageError as error:
+            if not error.transient:
+                raise
+            log.warning("unfinished runs wait to be resumed: %s", error)
+        except BrokerUnreachableError as error:
+            log.warning("unfinished runs wait to be resumed: %s", error)
+        else:
+            self._resume_is_due = False
 
     def _give_back(self, gone: Exit) -> None:
         if gone.identity is None:

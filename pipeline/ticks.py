@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from market.clock import in_shanghai
 from market.errors import QuantsyncError
 from market.periods import Period
 from pipeline.broker import BrokerUnreachableError
@@ -50,6 +51,10 @@ def begin_due(runtime: Runtime, name: str, publish: Publish) -> str | None:
     due = scheduled.rule.due(now, runtime.calendar)
     newest = runtime.recovery.newest_slot(scheduled.kind)
     served = None if newest is None else datetime.fromisoformat(newest)
+    if served is not None and in_shanghai(served).date() > in_shanghai(now).date():
+        # A clock that was days ahead and was set right: its slot says nothing of today's.
+        log.warning("the slot %s of %s lies in the future and is not counted", newest, name)
+        served = None
     if due is None or (served is not None and served >= due):
         return None
     names = split_names(runtime.settings.watch_list)

@@ -89,7 +89,12 @@ class Database:
 
     def _new_engine(self) -> Engine:
         if not self.is_sqlite:
-            connecting = {"connect_timeout": _CONNECT_TIMEOUT_S}
+            connecting = {
+                "connect_timeout": _CONNECT_TIMEOUT_S,
+                # A host that stands still in the middle of a transaction must not stop all others.
+                "options": f"-c idle_in_transaction_session_timeout={_BUSY_TIMEOUT_S}s "
+                f"-c lock_timeout={_BUSY_TIMEOUT_S}s",
+            }
             return create_engine(self._url, pool_pre_ping=True, connect_args=connecting)
         if self._is_read_only():
             engine = create_engine(self._url, creator=self._connect_read_only)

@@ -30,3 +30,9 @@ class DatabaseUnreachableError(StorageError):
     """The database does not answer, or refuses the login."""
 
     transient = True
+
+
+class PartitionBusyError(StorageError):
+    """Another process has been writing a partition for so long that it may hang."""
+
+    transient = True

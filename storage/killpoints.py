@@ -47,7 +47,7 @@ class KillPoint(StrEnum):
 
 
 _SPEC = re.compile(
-    r"^(?P<point>\w+)(?::(?P<nth>[1-9]\d*))?(?:@(?P<detail>[^=]+))?(?P<hang>=hang)?$"
+    r"^(?P<point>\w+)(?::(?P<nth>[1-9]\d*))?(?:@(?P<detail>[^=]+))?(?:=(?P<act>hang|stop))?$"
 )
 
 
@@ -55,7 +55,7 @@ _SPEC = re.compile(
 class _Armed:
     point: KillPoint
     detail: str | None
-    hangs: bool
+    act: str | None
     left: int
     marker: Path | None
 
@@ -70,7 +70,7 @@ def arm(text: str, marker: Path) -> None:
     Args:
         text: ``POINT`` or ``POINT:N``: once, the N-th time it is reached. ``POINT@DETAIL``: every
             time it is reached for that batch or symbol. With ``=hang`` behind it the thread sleeps
-            for ever instead.
+            for ever instead, with ``=stop`` the process stops until it gets SIGCONT.
         marker: A file that is made before what happens once; where it is there already nothing
             happens, so that a restarted process is not killed again.
 
@@ -82,13 +82,13 @@ def arm(text: str, marker: Path) -> None:
     if spec is None or spec["point"] not in set(KillPoint):
         known = ", ".join(KillPoint)
         raise ConfigurationError(
-            f"KILL_AT={text}: write POINT, POINT:N or POINT@DETAIL, with =hang to hang; the points "
-            f"are {known}"
+            f"KILL_AT={text}: write POINT, POINT:N or POINT@DETAIL, with =hang or =stop; the "
+            f"points are {known}"
         )
     _armed = _Armed(
         point=KillPoint(spec["point"]),
         detail=spec["detail"],
-        hangs=spec["hang"] is not None,
+        act=spec["act"],
         left=int(spec["nth"] or 1),
         marker=None if spec["detail"] else marker,
     )
@@ -106,10 +106,9 @@ def reach(point: KillPoint, detail: object = "") -> None:
     with _lock:
         if not _happens(_armed, str(detail)):
             return
-    if _armed.hangs:
-        while True:
-            time.sleep(3600)
-    os.kill(os.getpid(), signal.SIGKILL)
+    while _armed.act == "hang":
+        time.sleep(3600)
+    os.kill(os.getpid(), signal.SIGSTOP if _armed.act == "stop" else signal.SIGKILL)
 
 
 def _happens(armed: _Armed, detail: str) -> bool:

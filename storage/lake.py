@@ -5,8 +5,9 @@ boards likewise under ``board_kline/``. The file *is* the partition: pandas, pol
 Spark read the folder as it lies.
 """
 
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from filelock import FileLock
 
 from market.bars import Dataset, bar_schema
 from market.periods import Period
 from market.sessions import Window
-from storage.errors import CorruptFileError
+from storage.errors import CorruptFileError, PartitionBusyError
 from storage.files import (
     discard_leftovers,
     make_folder,
@@ -28,6 +28,7 @@ from storage.files import (
     unwritable,
 )
 from storage.killpoints import KillPoint, reach
+from storage.locking import LockHeldError, locked
 from storage.merging import merge_bars
 
 _LOCKS = ".locks"
@@ -72,10 +73,12 @@ class Lake:
 
     Args:
         root: The lake's folder; made when first written.
+        lock_wait_s: How long another writer of a partition is waited for.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, lock_wait_s: float = 20.0) -> None:
         self.root = Path(root)
+        self._lock_wait_s = lock_wait_s
 
     def write(
         self,
@@ -83,7 +86,7 @@ class Lake:
         period: Period,
         bars: pa.Table,
         *,
-        after_each: Callable[[], None] = lambda: None,
+        alive: Callable[[], None] = lambda: None,
     ) -> list[PartitionWrite]:
         """Merge bars into their partitions, by the rule of :mod:`storage.merging`.
 
@@ -93,21 +96,25 @@ class Lake:
             dataset: Whose bars.
             period: Length of the bars.
             bars: In the dataset's schema, in any order.
-            after_each: Called after each partition; what it raises ends the write there.
+            alive: Called after each partition, and about once a second while another writer of a
+                partition is waited for; what it raises ends the write there.
 
         Raises:
             CorruptFileError: A partition is no readable Parquet file; it was left as it is.
             UnwritableError: The folder cannot be written; what was there is not lost.
+            PartitionBusyError: Another process has been writing a partition for too long.
         """
         done = []
         for name, part in _parts(period, bars):
-            done.append(self._merge(Partition(dataset, period, name), part))
-            after_each()
+            done.append(self._merge(Partition(dataset, period, name), part, alive))
+            alive()
         return done
 
-    def _merge(self, partition: Partition, bars: pa.Table) -> PartitionWrite:
+    def _merge(
+        self, partition: Partition, bars: pa.Table, alive: Callable[[], None]
+    ) -> PartitionWrite:
         path = self.root / partition.path
-        with self._locked(partition):
+        with self._locked(partition, alive):
             existing = self.read_partition(partition) if path.exists() else None
             merge = merge_bars(partition.dataset, existing, bars)
             if merge.changed:
@@ -164,19 +171,30 @@ class Lake:
         )
 
     @contextmanager
-    def _locked(self, partition: Partition) -> Iterator[None]:
+    def _locked(
+        self, partition: Partition, alive: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
         """Hold the partition's lock: unlocked rewriting by several writers loses rows silently."""
         folder = self.root / _LOCKS
-        lock = FileLock(folder / _lock_name(partition))
-        try:
-            make_folder(folder)
-            lock.acquire()
-        except OSError as error:
-            raise unwritable(self.root, error) from error
-        try:
+        give_up_at = time.monotonic() + self._lock_wait_s
+        with ExitStack() as held:
+            while True:
+                try:
+                    make_folder(folder)
+                    held.enter_context(locked(folder / _lock_name(partition), 1.0))
+                    break
+                except OSError as error:
+                    raise unwritable(self.root, error) from error
+                except LockHeldError as error:
+                    if time.monotonic() > give_up_at:
+                        raise PartitionBusyError(
+                            f"{partition.path} has been written by {error} for "
+                            f"{self._lock_wait_s:.0f} s: it is tried again; if that process hangs, "
+                            "end it",
+                            {"path": str(self.root / partition.path)},
+                        ) from error
+                alive()
             yield
-        finally:
-            lock.release()
 
     def read(
         self,

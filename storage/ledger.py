@@ -27,7 +27,6 @@ from storage.ledger_statements import (
     held_batch,
     held_wave,
     insert_waves,
-    is_running,
     may_be_tried,
     quarantine,
     refuse,
@@ -35,6 +34,7 @@ from storage.ledger_statements import (
     run_row,
     slot_is_served,
     status_of,
+    still_running,
 )
 from storage.ledger_tables import installation, sync_batch, sync_outcome, sync_run, sync_wave
 from storage.run_records import (
@@ -104,12 +104,14 @@ class Ledger:
         """
         with self._database.writing() as connection:
             self._database.serialise(connection, _CLAIMS)
+            if not still_running(connection, run_id):
+                return None
             now = self._database.now(connection)
             token = uuid.uuid4().hex
             changed = connection.execute(
                 update(sync_batch)
                 .where(sync_batch.c.run_id == run_id, sync_batch.c.batch_no == batch_no)
-                .where(free_batch(now), may_be_tried(now), is_running(run_id))
+                .where(free_batch(now), may_be_tried(now))
                 .values(
                     state=BatchState.LEASED.value,
                     token=token,
@@ -215,9 +217,12 @@ class Ledger:
         outcomes: Sequence[OutcomeRow],
     ) -> bool:
         with self._database.writing() as connection:
+            if not still_running(connection, claim.run_id):
+                return False
             now = self._database.now(connection)
-            ended = held_batch(claim).where(is_running(claim.run_id))
-            changed = connection.execute(ended.values(**values, lease_until=None, ended_at=now))
+            changed = connection.execute(
+                held_batch(claim).values(**values, lease_until=None, ended_at=now)
+            )
             if changed.rowcount != 1:
                 return False
             replace_outcomes(connection, claim, work, outcomes)
@@ -280,12 +285,14 @@ class Ledger:
         run has ended.
         """
         with self._database.writing() as connection:
+            if not still_running(connection, run_id):
+                return None
             now = self._database.now(connection)
             token = uuid.uuid4().hex
             changed = connection.execute(
                 update(sync_wave)
                 .where(sync_wave.c.run_id == run_id, sync_wave.c.wave == wave)
-                .where(free_wave(now), ~has_open_batches(), is_running(run_id))
+                .where(free_wave(now), ~has_open_batches())
                 .values(
                     state=WaveState.COMMITTING.value,
                     token=token,
@@ -297,11 +304,14 @@ class Ledger:
         return Claim(run_id, wave, token, 1) if changed.rowcount == 1 else None
 
     def renew_wave(self, claim: Claim, lease_s: float, bars_written: int | None = None) -> bool:
-        """Prolong a committing lease, and note the bars written so far; False if it was lost.
+        """Prolong a committing lease, and note the bars written so far.
 
-        What is noted only grows: a commit that is repeated after a crash writes less.
+        What is noted only grows: a commit that is repeated after a crash writes less. False if the
+        lease was lost, or the run has ended.
         """
         with self._database.writing() as connection:
+            if not still_running(connection, claim.run_id):
+                return False
             now = self._database.now(connection)
             kept = held_wave(claim).values(lease_until=now + lease_s)
             if bars_written is not None:
@@ -351,11 +361,11 @@ class Ledger:
             notices: Sentences to add to the run's.
         """
         with self._database.writing() as connection:
+            if not still_running(connection, claim.run_id, alone=True):
+                return False
             now = self._database.now(connection)
             changed = connection.execute(
-                held_wave(claim)
-                .where(is_running(claim.run_id))
-                .values(
+                held_wave(claim).values(
                     state=WaveState.COMMITTED.value,
                     bars_written=at_least(sync_wave.c.bars_written, bars_written),
                     committed_at=now,
@@ -385,7 +395,8 @@ class Ledger:
     def end_run(self, run_id: str, state: RunState, reason: str) -> None:
         """End a run that cannot go on, saying why; one that has ended stays as it is.
 
-        What was fetched but not committed becomes ``not_stored``: fetched is not held.
+        What was fetched but not committed becomes ``not_stored``: fetched is not held. A commit
+        that was under way stays marked, so that both stores can be made the same.
         """
         with self._database.writing() as connection:
             now = self._database.now(connection)

@@ -88,10 +88,17 @@ FREE: dict[str, None] = {"token": None, "owner": None, "lease_until": None}
 """Column values of a batch or wave that nobody holds."""
 
 
-def is_running(run_id: str) -> ColumnElement[bool]:
-    """Whether the run has not ended."""
+def still_running(connection: Connection, run_id: str, *, alone: bool = False) -> bool:
+    """Whether the run has not ended; it cannot before this transaction does.
+
+    Args:
+        connection: The transaction.
+        run_id: The run.
+        alone: Whether the transaction changes the run, so that no other may rely on it meanwhile.
+    """
     running = sync_run.c.state == RunState.RUNNING.value
-    return select(sync_run.c.run_id).where(sync_run.c.run_id == run_id, running).exists()
+    query = select(sync_run.c.run_id).where(sync_run.c.run_id == run_id, running)
+    return connection.scalar(query.with_for_update(read=not alone)) is not None
 
 
 def slot_is_served(kind: str, slot: str) -> Select[tuple[str]]:
@@ -256,9 +263,14 @@ def add_notices(connection: Connection, run_id: str, notices: Sequence[str]) -> 
 
 
 def give_up_staged(connection: Connection, run_id: str, reason: str) -> None:
-    """Turn the good outcomes of batches that were staged and will not be committed."""
+    """Let the batches of a run go, and turn the good outcomes of those that were staged."""
     staged = select(sync_batch.c.batch_no).where(
         sync_batch.c.run_id == run_id, sync_batch.c.state == BatchState.STAGED.value
+    )
+    connection.execute(
+        update(sync_batch)
+        .where(sync_batch.c.run_id == run_id, sync_batch.c.state == BatchState.LEASED.value)
+        .values(**FREE, state=BatchState.PENDING.value)
     )
     connection.execute(
         update(sync_outcome)

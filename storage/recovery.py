@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, update
 
 from storage.catalog_rows import upsert
 from storage.database import Database
@@ -35,7 +35,6 @@ class OpenBatch:
         owner: The process that holds it; None if nobody does.
         left_s: Seconds until its lease ends (negative: ended since); None if nobody holds it.
         published_s: Seconds since it was last handed to the broker; None if it was not.
-        suspect: Its workers died so often that it is tried alone.
     """
 
     run_id: str
@@ -48,9 +47,14 @@ class OpenBatch:
     published_s: float | None
 
     @property
+    def lost(self) -> int:
+        """How many workers died or hung on it: one that works on it now has not."""
+        return self.attempt - (1 if self.left_s is not None and self.left_s >= 0 else 0)
+
+    @property
     def suspect(self) -> bool:
         """Whether it is tried alone."""
-        return self.attempt >= SUSPECT_AFTER
+        return self.lost >= SUSPECT_AFTER
 
 
 class Recovery:
@@ -84,16 +88,23 @@ class Recovery:
         with self._database.writing() as connection:
             given = 0
             for table, state in _LEASED:
-                free = update(table).where(table.c.state == state)
+                held = update(table).where(table.c.state == state)
                 if owners is not None:
-                    free = free.where(table.c.owner.in_(sorted(owners)))
+                    held = held.where(table.c.owner.in_(sorted(owners)))
                 if table is sync_wave:
+                    running = select(sync_run.c.run_id).where(
+                        sync_run.c.state == RunState.RUNNING.value
+                    )
+                    # What is half committed of a run that has ended stays marked as such.
+                    ended = held.where(table.c.run_id.not_in(running))
+                    connection.execute(ended.values(token=None, owner=None, lease_until=0.0))
+                    held = held.where(table.c.run_id.in_(running))
                     values: dict[str, object] = {"state": WaveState.PUBLISHED.value}
                 else:
                     values = {"state": BatchState.PENDING.value, "done": 0, "published_at": None}
                     if not at_fault:
                         values["attempt"] = table.c.attempt - 1
-                given += connection.execute(free.values(**FREE, **values)).rowcount
+                given += connection.execute(held.values(**FREE, **values)).rowcount
         return given
 
     def void_expired(self) -> list[tuple[str, int]]:
@@ -227,6 +238,44 @@ class Recovery:
             begun = max(begun or 0.0, row.committed_at or 0.0)
         return None
 
+    def half_committed(self) -> list[tuple[str, int]]:
+        """Waves of runs that ended before a commit that had begun was done, and nobody is at it.
+
+        ``(run_id, wave)`` of each: bars may be in one store and not in the other.
+        """
+        with self._database.reading() as connection:
+            now = self._database.now(connection)
+            rows = connection.execute(
+                select(sync_wave.c.run_id, sync_wave.c.wave)
+                .join(sync_run, sync_run.c.run_id == sync_wave.c.run_id)
+                .where(sync_run.c.state != RunState.RUNNING.value)
+                .where(_begun())
+                .where(sync_wave.c.lease_until.is_(None) | (sync_wave.c.lease_until < now))
+                .order_by(sync_wave.c.run_id, sync_wave.c.wave)
+            ).all()
+        return [(run_id, wave) for run_id, wave in rows]
+
+    def close_half_committed(self, run_id: str, wave: int) -> None:
+        """Note that both stores hold the same of such a wave. Idempotent."""
+        with self._database.writing() as connection:
+            connection.execute(
+                update(sync_wave)
+                .where(sync_wave.c.run_id == run_id, sync_wave.c.wave == wave)
+                .where(_begun())
+                .values(**FREE, state=WaveState.GIVEN_UP.value)
+            )
+
+    def may_be_swept(self, run_id: str) -> bool:
+        """Whether what a run has staged is of no use any more: it has ended, all of it."""
+        with self._database.reading() as connection:
+            half = connection.scalar(
+                select(func.count())
+                .select_from(sync_wave)
+                .where(sync_wave.c.run_id == run_id)
+                .where(_begun())
+            )
+        return not half and self.has_ended(run_id)
+
     def open_batches(self, run_id: str | None = None) -> list[OpenBatch]:
         """Batches of published waves that need a worker, of one run or of all that have not ended.
 
@@ -296,6 +345,12 @@ _LEASED = (
     (sync_batch, BatchState.LEASED.value),
     (sync_wave, WaveState.COMMITTING.value),
 )
+
+
+def _begun() -> ColumnElement[bool]:
+    """Whether the commit of a wave was begun and not done."""
+    undone = sync_wave.c.state.in_([WaveState.PUBLISHED.value, WaveState.COMMITTING.value])
+    return undone & (sync_wave.c.attempt > 0)
 
 
 def _open_batches() -> Select[Any]:

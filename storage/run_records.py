@@ -67,6 +67,8 @@ class WaveState(StrEnum):
     PUBLISHED = "published"
     COMMITTING = "committing"
     COMMITTED = "committed"
+    GIVEN_UP = "given_up"
+    """The run ended while it was being committed; both stores hold the same of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import shutil
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,22 @@ class Staging:
         self.root = Path(root)
 
     def write(
-        self, run_id: str, batch_no: int, token: str, tables: Mapping[str, pa.Table]
+        self,
+        run_id: str,
+        batch_no: int,
+        token: str,
+        tables: Mapping[str, pa.Table],
+        *,
+        session: date | None = None,
     ) -> dict[str, Any]:
         """Write a batch's tables and make them durable.
+
+        Args:
+            run_id: The run.
+            batch_no: The batch.
+            token: Of the claim under which it was fetched.
+            tables: By name.
+            session: The session that lists among them show.
 
         Returns:
             The manifest that the ledger keeps: for each table its file, hash and rows.
@@ -46,7 +60,7 @@ class Staging:
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
                 "rows": table.num_rows,
             }
-        return {"tables": staged}
+        return {"tables": staged, "session": session and session.isoformat()}
 
     def read(self, manifest: Mapping[str, Any], name: str) -> pa.Table:
         """A staged table.

@@ -7,6 +7,7 @@ import pytest
 
 from storage.database import Database
 from storage.ledger import Ledger
+from storage.ledger_statements import still_running
 from storage.recovery import Recovery
 from storage.run_records import RunState
 from tests.contract.ledger_words import batch, claimed, commit, ok, open_run, stage
@@ -253,3 +254,59 @@ def test_it_is_noted_when_somebody_last_looked(recovery: Recovery) -> None:
     ago = recovery.reconciled_s()
     assert ago is not None
     assert 0 <= ago < 5
+
+
+def test_a_worker_at_work_has_not_been_lost(ledger: Ledger, recovery: Recovery) -> None:
+    """Attempts count when they have failed: one worker died, the second works."""
+    run_id = open_run(ledger, (batch("a"),))
+    ledger.mark_published(run_id, 0)
+    claimed(ledger, run_id)
+    recovery.void_leases(at_fault=True)
+    claimed(ledger, run_id, lease_s=600)
+
+    (open_batch,) = recovery.open_batches(run_id)
+    assert (open_batch.attempt, open_batch.lost, open_batch.suspect) == (2, 1, False)
+
+
+def test_a_run_cannot_end_while_its_batch_is_being_staged(
+    ledger: Ledger, database: Database
+) -> None:
+    """Or an ended run would show bars as fetched and stored that nobody will commit."""
+    run_id = open_run(ledger, (batch("a"),))
+    ended = threading.Event()
+
+    def end() -> None:
+        ledger.end_run(run_id, RunState.FAILED, "a test")
+        ended.set()
+
+    with database.writing() as connection:
+        assert still_running(connection, run_id)
+        thread = threading.Thread(target=end)
+        thread.start()
+        assert not ended.wait(0.5)
+    thread.join(30)
+
+    assert ended.is_set()
+    with database.writing() as connection:
+        assert not still_running(connection, run_id)
+
+
+def test_what_was_half_committed_when_the_run_ended_is_found_until_it_is_settled(
+    ledger: Ledger, recovery: Recovery
+) -> None:
+    """While somebody still commits it is left alone; what it has staged is not swept."""
+    run_id = open_run(ledger, (batch("a"),))
+    stage(ledger, claimed(ledger, run_id), ok("a"))
+    committer = ledger.claim_wave(run_id, 0, 600, OWNER)
+    assert committer is not None
+    ledger.end_run(run_id, RunState.PARTIAL, "abandoned on request")
+
+    assert not ledger.renew_wave(committer, 600)
+    assert recovery.half_committed() == []
+    assert not recovery.may_be_swept(run_id)
+    recovery.void_leases([OWNER], at_fault=True)
+    assert recovery.half_committed() == [(run_id, 0)]
+    assert not recovery.may_be_swept(run_id)
+    recovery.close_half_committed(run_id, 0)
+    assert recovery.half_committed() == []
+    assert recovery.may_be_swept(run_id)

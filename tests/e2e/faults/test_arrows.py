@@ -1,12 +1,15 @@
 """SIGKILL at every arrow in the life of a run: between any two steps nothing is lost or doubled."""
 
+import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from storage.killpoints import KillPoint
+from storage.run_records import RunState
 from tests.fixtures.arena import Arena, run_python
 from tests.fixtures.cli import wait_for
 from tests.fixtures.fault_record import Record
@@ -96,6 +99,102 @@ def test_5_what_is_staged_is_committed_with_no_worker_and_no_broker(
 
     assert command.wait(30) == 0
     arena.check_all_is_well()
+
+
+def test_12_a_committer_that_stood_still_is_refused_when_it_goes_on(
+    arena: Arena, record: Begin
+) -> None:
+    """Stopped between the two stores beyond its lease: another commits, and its log says so."""
+    noted = record("12", "SIGSTOP of the committer beyond its lease, then SIGCONT", "lake | SQL")
+    server = arena.redis()
+    arena.on_cluster(server.url(1), server.url(2))
+    arena.installation.environment["WAVE_ITEMS"] = "400"
+    # Of one thread: stopped within a transaction of another it would keep SQLite locked.
+    zombie = arena.add_worker("zombie", size=1, KILL_AT=f"{KillPoint.LAKE_WRITTEN}=stop")
+    command = arena.start()
+    wait_for("the stop", lambda: _is_stopped(zombie.pid), 60)
+    with noted.recovering(arena):
+        arena.add_worker("other")
+        arena.ended()
+        zombie.send_signal(signal.SIGCONT)
+
+    assert command.wait(30) == 0
+    wait_for("the refusal", lambda: "late writes are refused" in arena.worker_log("zombie"), 30)
+    arena.check_all_is_well()
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_a_committer_that_hangs_in_a_partition_stops_nothing_but_its_wave(arena: Arena) -> None:
+    """It holds the partition's lock for ever: the run says who, and ends at its deadline."""
+    server = arena.redis()
+    arena.on_cluster(server.url(1), server.url(2))
+    arena.installation.environment |= {"RUN_DEADLINE_S": "14", "WAVE_ITEMS": "400"}
+    hung = arena.add_worker("hung", KILL_AT=f"{KillPoint.PARTITION_WRITTEN}=hang")
+    command = arena.start()
+    run = arena.wait_until("the trouble", lambda run: run.trouble is not None)
+    assert f"process {hung.pid}" in str(run.trouble)
+    run = arena.ended(60, RunState.PARTIAL)
+
+    assert (run.finished_at or 0) - run.deadline_at < 2 * 1 + 2
+    assert run.outcomes == {"not_stored": len(arena.symbols)}
+    assert command.wait(30) == 1
+    hung.kill()
+    hung.wait(10)
+    mended = arena.installation.run("repair")
+    assert (mended.code, "half committed" in mended.stderr) == (0, True), mended.stderr
+    assert arena.installation.run("verify").code == 0
+    del arena.installation.environment["RUN_DEADLINE_S"]
+    arena.add_worker("healthy")
+    assert arena.sync().code == 0
+    arena.check_all_is_well(runs=2)
+
+
+def test_a_run_abandoned_in_the_middle_of_a_commit_leaves_both_stores_the_same(
+    arena: Arena,
+) -> None:
+    """The bars are right: they are written where they lack, and the next sync covers them."""
+    server = arena.redis()
+    arena.on_cluster(server.url(1), server.url(2))
+    arena.installation.environment["WAVE_ITEMS"] = "400"
+    doomed = arena.add_worker("doomed", KILL_AT=f"{KillPoint.LAKE_WRITTEN}=hang")
+    arena.start("--no-wait").wait(30)
+    run = arena.wait_until(
+        "the lake", lambda _: (arena.home / "lake/kline/period=daily/year=2025").exists()
+    )
+    assert arena.installation.run("verify").code == 1
+    said = arena.installation.run("repair", run.run_id, "--abandon")
+    assert said.code == 0, said.stderr
+    doomed.kill()
+    doomed.wait(10)
+    again = arena.installation.run("repair")
+
+    assert "half committed" in said.stderr + again.stderr
+    assert arena.installation.run("verify").code == 0
+    arena.add_worker("healthy")
+    assert arena.sync().code == 0
+    arena.check_all_is_well(runs=2)
+
+
+def test_a_list_is_committed_though_the_upstreams_clock_is_gone(arena: Arena) -> None:
+    """What a list means was staged with it: the run ends by its outcomes, and in time."""
+    server = arena.redis()
+    arena.on_cluster(server.url(1), server.url(2))
+    arena.add_worker("doomed", KILL_AT=str(KillPoint.BATCH_RECORDED))
+    command = arena.installation.start(
+        "sync", "concepts", "--upstream", arena.simulator.url, errors=arena.folder / "concepts.log"
+    )
+    wait_for("the kill", lambda: not arena.processes("celery"), 60)
+    arena.simulator.stop()
+    arena.revive_workers()
+    run = arena.wait_until("the end", lambda run: run.state.is_end)
+
+    assert run.state is RunState.PARTIAL, run.reason
+    assert (run.finished_at or 0) < run.deadline_at
+    assert run.outcomes["ok"] == 1  # the list
+    assert command.wait(30) == 1
 
 
 def test_two_reconcilers_and_two_workers_at_once_do_everything_once(arena: Arena) -> None:

@@ -148,3 +148,17 @@ def test_the_embedded_stack_keeps_the_schedule_by_itself(arena: Arena) -> None:
     assert "Traceback" not in out + err
     assert served(arena) == ["10:30"]
     assert arena.processes() == []
+
+
+def test_a_clock_that_was_a_day_ahead_does_not_silence_the_day(arena: Arena) -> None:
+    """The slot it served lies in the future: today's is due all the same."""
+    scheduled(arena)
+    arena.simulator.clock.set(at(10, 32))
+    arena.add_beat()
+    wait_for("tomorrow's slot", all_ended(arena, 1), 60)
+    arena.simulator.clock.set(datetime(2025, 12, 30, 10, 36, 30, tzinfo=EXCHANGE_TZ))
+    wait_for("today's slot", all_ended(arena, 2), 60)
+
+    assert sorted(str(run.slot)[:16] for run in arena.ledger.runs(9)) == [
+        "2025-12-30T10:35", "2025-12-31T10:30",
+    ]  # fmt: skip

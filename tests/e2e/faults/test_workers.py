@@ -10,6 +10,7 @@ from storage.run_records import RunState
 from tests.fixtures.arena import Arena, run_python
 from tests.fixtures.cli import wait_for
 from tests.fixtures.fault_record import Record
+from tests.fixtures.processes import Running
 
 Begin = Callable[..., Record]
 
@@ -265,6 +266,39 @@ def test_12b_a_worker_that_stands_still_is_killed_and_replaced(arena: Arena, rec
 
     assert command.wait(30) == 0
     arena.check_all_is_well()
+
+
+def test_2c_a_worker_that_is_killed_again_and_again_is_started_again_and_again(
+    arena: Arena, record: Begin
+) -> None:
+    """Only one that never comes up is given up: ten kills are ten restarts."""
+    noted = record("2", "SIGKILL of the quant worker, ten times", "whenever it is up, embedded")
+    arena.installation.environment |= {
+        "BUDGET_SIMULATOR": "3/1s", "RUN_DEADLINE_S": "200", "BATCH_MAX_ATTEMPTS": "99",
+    }  # fmt: skip
+    command = arena.start()
+    with noted.recovering(arena):
+        killed: set[int] = set()
+        while len(killed) < 10:
+            wait_for("a worker", lambda: _workers(arena) and _is_up(arena), 30)
+            for process in _workers(arena):
+                process.send(signal.SIGKILL)
+                killed.add(process.pid)
+            wait_for("its end", lambda: not _workers(arena), 10)
+        arena.installation.environment["BUDGET_SIMULATOR"] = "40/1s"
+        assert command.poll() is None
+        arena.ended(120)
+
+    assert command.wait(30) == 0
+    arena.check_all_is_well()
+
+
+def _workers(arena: Arena) -> list[Running]:
+    return arena.processes("celery", " worker ")
+
+
+def _is_up(arena: Arena) -> bool:
+    return any((arena.home / "workers").glob("quant@*.alive"))
 
 
 def _python(arena: Arena, text: str) -> None:
