@@ -122,7 +122,8 @@ class _Hold:
             return
         if not held:
             raise BatchInterruptedError(
-                f"{_name(self.claim)} was given to another worker; what was fetched is dropped",
+                f"{_name(self.claim)} was given to another worker, or its run has ended: what was "
+                "fetched is refused and dropped",
                 {"run_id": self.claim.run_id, "batch_no": self.claim.number},
             )
 

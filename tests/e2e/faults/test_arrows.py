@@ -111,6 +111,7 @@ def test_12_a_committer_that_stood_still_is_refused_when_it_goes_on(
     arena.installation.environment["WAVE_ITEMS"] = "400"
     # Of one thread: stopped within a transaction of another it would keep SQLite locked.
     zombie = arena.add_worker("zombie", size=1, KILL_AT=f"{KillPoint.LAKE_WRITTEN}=stop")
+    wait_for("its first look at the ledger", arena.was_reconciled, 60)
     command = arena.start()
     wait_for("the stop", lambda: _is_stopped(zombie.pid), 60)
     with noted.recovering(arena):

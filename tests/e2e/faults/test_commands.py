@@ -106,7 +106,7 @@ def test_an_abandoned_run_ends_and_its_late_work_is_refused(arena: Arena) -> Non
     assert said.code == 0, said.stderr
     ended = arena.ended(5, RunState(said.json["runs"][0]["state"]))
     assert ended.reason == "abandoned on request"
-    wait_for("the refusal", lambda: "is refused" in arena.worker_log(), 30)
+    wait_for("the refusal", lambda: "its run has ended" in arena.worker_log(), 30)
     assert arena.ledger.status(run.run_id).state is ended.state
 
     assert arena.sync().code == 0
