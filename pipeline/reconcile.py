@@ -254,4 +254,5 @@ class ReconcilerThread:
             except QuantsyncError as error:
                 log.warning("this round of reconciling ends early: %s", error)
             except Exception:
+                # The thread must live: the next round may heal what this one could not.
                 log.exception("a round of reconciling failed in a way nobody foresaw")

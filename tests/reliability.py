@@ -28,7 +28,8 @@ bars in either store. Case numbers: 1–2 workers, 3–5 planners and headers, 6
 delivery and zombies, 13–19 brokers, 20–22 data and hangs, 23 schedulers, 24 disks and databases,
 25 commands.
 
-Written by `make reliability` on {when}, {machine}, {rounds} rounds. Do not edit.
+Written by `tests/reliability.py`, the last step of `make reliability`, on {when}, {machine}, from
+at most {rounds} rounds a case. Do not edit.
 
 | case | fault | injected | rounds | recovered (s) | lost | doubled |
 |---|---|---|---:|---:|---:|---:|
