@@ -138,6 +138,20 @@ def test_every_fetch_that_does_not_stand_is_kept_once(stores: Stores, database: 
     assert stores.bars()["close"].to_pylist() == [12.0]
 
 
+def test_a_bar_that_never_stood_is_not_among_those_that_gave_way(
+    stores: Stores, database: Database
+) -> None:
+    """A provisional one fetched after the final one, by a machine whose clock is behind."""
+    final = daily_bar(MOUTAI, SESSIONS[0], close=10.0, fetch=1)
+    behind = daily_bar(MOUTAI, SESSIONS[0], close=9.0, state="provisional", fetch=2)
+    stores.write([behind])
+    stores.write([final])
+
+    assert replaced_bars(stores.lake, database, Dataset.KLINE, Period.DAILY).num_rows == 0
+    late = AsOf(stores.lake, database, FIRST_FETCH + timedelta(hours=3))
+    assert late.read(Dataset.KLINE, Period.DAILY)["close"].to_pylist() == [10.0]
+
+
 def test_bars_as_of_an_instant_are_those_fetched_by_then(
     stores: Stores, database: Database
 ) -> None:
