@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 
 import numpy as np
 import numpy.typing as npt
@@ -11,19 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from market.bars import BarState, Dataset
-from market.clock import EXCHANGE_TZ
+from market.finality import has_ended
 from market.periods import Period
-from market.sessions import (
-    SETTLED_AT,
-    TradingCalendar,
-    bar_end,
-    bar_end_times,
-)
+from market.sessions import SETTLED_AT, TradingCalendar, bar_end_times
 
 _Mask = npt.NDArray[np.bool_]
 _Floats = npt.NDArray[np.float64]
 
-_INTRADAY_SETTLE_S = 60
 _AUCTION = (9, 30)
 
 
@@ -165,22 +159,19 @@ def _unit_mismatch(bars: pa.Table) -> _Mask:
     return np.asarray(traded & (too_little | too_much), bool)
 
 
-def bar_states(bars_end_at: pa.ChunkedArray, asked_at: datetime) -> pa.Array:
+def bar_states(
+    bars_end_at: pa.ChunkedArray, asked_at: datetime, settled_at: time = SETTLED_AT
+) -> pa.ChunkedArray:
     """State of each bar: final once its period had ended, and settled, when it was asked for.
 
     A bar settles a minute after its end; the session's last, which takes the closing auction, at
-    15:05. The request's own instant counts, so a bar that ended while the answer was under way is
-    still provisional.
+    ``settled_at``. The request's own instant counts, so a bar that ended while the answer was under
+    way is still provisional.
 
     Args:
         bars_end_at: Ends of the bars.
         asked_at: Exchange time just before the request was sent.
+        settled_at: When the bars of a session's close no longer move, Shanghai time.
     """
-    instant = int(asked_at.timestamp())
-    local = asked_at.astimezone(EXCHANGE_TZ)
-    close_today = int(bar_end(local.date()).timestamp())
-    settled_today = int(bar_end(local.date(), SETTLED_AT).timestamp())
-    ends = np.asarray(bars_end_at.cast(pa.int64()).to_numpy(zero_copy_only=False))
-    final = ends + _INTRADAY_SETTLE_S <= instant
-    final &= (ends != close_today) | (instant >= settled_today)
-    return pa.array(np.where(final, BarState.FINAL.value, BarState.PROVISIONAL.value))
+    ended = has_ended(bars_end_at, asked_at, settled_at)
+    return pc.if_else(ended, BarState.FINAL.value, BarState.PROVISIONAL.value)

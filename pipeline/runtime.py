@@ -150,7 +150,9 @@ class Runtime:
             source = self._sources.get(str(url))
             if source is None:
                 name = EastmoneySource.name if url is None else SIMULATOR
-                source = EastmoneySource(self.clock(upstream), name=name)
+                source = EastmoneySource(
+                    self.clock(upstream), name=name, settled_at=self.settings.settled_at
+                )
                 self._sources[str(url)] = source
         return source
 

@@ -1,14 +1,16 @@
 """Reading bars as users want them."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from market.aggregation import AGGREGATED_FROM, Evidence, aggregate, whole_periods
 from market.bars import Dataset
+from market.clock import SystemClock
 from market.periods import Period
 from market.sessions import Window
-from storage.lake import Lake
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,24 +18,46 @@ if TYPE_CHECKING:
 KLINE_COLUMNS = ("end_at", "open", "high", "low", "close", "volume", "amount")
 
 
+class BarReader(Protocol):
+    """Whatever bars can be read from: the lake, or the stores as they were at an instant."""
+
+    def read(
+        self,
+        dataset: Dataset,
+        period: Period,
+        *,
+        names: Collection[str] | None = None,
+        window: Window | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Bars of some symbols (or boards) in a closed window, sorted by key."""
+        ...
+
+
 def klines(
-    lake: Lake,
+    lake: BarReader,
     name: str,
     period: Period,
     *,
     window: Window | None = None,
     dataset: Dataset = Dataset.KLINE,
     columns: Sequence[str] = KLINE_COLUMNS,
+    evidence: Evidence | None = None,
 ) -> pa.Table:
     """Unadjusted bars of one symbol or board, ascending.
+
+    15m, 30m and 60m bars are aggregated from the 5m bars that are held, weekly and monthly ones
+    from daily; see :mod:`market.aggregation`.
 
     Args:
         lake: Where bars are read.
         name: ``600519.SH``, or a board code with ``dataset=Dataset.BOARD_KLINE``.
         period: Length of the bars.
-        window: Closed range of days; None: all that is held.
+        window: Closed range of days; None: all that is held. A week or month belongs to it if its
+            last traded session does, and is then given whole.
         dataset: Whose bars.
         columns: Which columns of the kline schema, in this order.
+        evidence: What decides the ``state`` of aggregated bars; None: now, without coverage.
 
     Returns:
         By default ``end_at`` (Asia/Shanghai), prices in CNY, ``volume`` in shares, ``amount`` in
@@ -42,7 +66,18 @@ def klines(
     Raises:
         CorruptFileError: A partition is no readable Parquet file.
     """
-    return lake.read(dataset, period, names=[name], window=window, columns=columns)
+    source = AGGREGATED_FROM.get(period)
+    if source is None:
+        return lake.read(dataset, period, names=[name], window=window, columns=columns)
+    needed = None if window is None else whole_periods(period, window)
+    parts = lake.read(dataset, source, names=[name], window=needed)
+    bars = aggregate(dataset, period, parts, evidence or Evidence(SystemClock().now()))
+    if window is not None:
+        first, last = pa.scalar(window.start), pa.scalar(window.end)
+        sessions = bars["session"]
+        inside = pc.and_(pc.greater_equal(sessions, first), pc.less_equal(sessions, last))
+        bars = bars.filter(inside)
+    return bars.select(list(columns))
 
 
 def to_pandas(bars: pa.Table) -> "pd.DataFrame":

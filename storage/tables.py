@@ -109,9 +109,13 @@ kline_revision = Table(
     Column("end_at", BigInteger, nullable=False),
     *_values(),
     Column("revised_at", BigInteger, nullable=False, comment="when its successor was fetched"),
-    Index("ix_kline_revision_subject_id", "dataset", "period", "subject_id", "end_at"),
+    Index(
+        "uq_kline_revision_version",
+        *("dataset", "period", "subject_id", "end_at", "fetched_at", "state"),
+        unique=True,
+    ),
 )
-"""Final bars that a later fetch changed: the values as they were."""
+"""Bars that others took the place of, and bars that came too late to stand: each fetch once."""
 
 
 def _kline_table(dataset: Dataset, period: Period) -> Table:

@@ -16,7 +16,7 @@ AKShare column      ours
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from types import ModuleType, SimpleNamespace
 from typing import cast
 
@@ -46,7 +46,7 @@ from market.boards import (
 from market.clock import Clock
 from market.errors import InvalidSymbolError, QuantsyncError
 from market.periods import Period
-from market.sessions import SESSION_CLOSE, Window
+from market.sessions import SESSION_CLOSE, SETTLED_AT, Window
 from market.symbols import Symbol, SymbolKind, parse_symbol
 
 SHARES_PER_LOT = 100
@@ -69,13 +69,15 @@ class EastmoneySource:
     Args:
         clock: Exchange time, which decides whether a bar is final.
         name: Provenance written on every bar.
+        settled_at: When the bars of a session's close no longer move, Shanghai time.
     """
 
     name = "eastmoney"
 
-    def __init__(self, clock: Clock, *, name: str = name) -> None:
+    def __init__(self, clock: Clock, *, name: str = name, settled_at: time = SETTLED_AT) -> None:
         self._clock = clock
         self.name = name
+        self._settled_at = settled_at
 
     def now(self) -> datetime:
         """Exchange time."""
@@ -255,7 +257,7 @@ class EastmoneySource:
     ) -> Bars:
         if answer.frame.empty:
             return Bars(bar_schema(dataset).empty_table(), answer.history)
-        table = _table(dataset, key, period, answer, self.name)
+        table = _table(dataset, key, period, answer, self.name, self._settled_at)
         within = pc.and_(
             pc.greater_equal(table["session"], pa.scalar(window.start)),
             pc.less_equal(table["session"], pa.scalar(window.end)),
@@ -287,7 +289,9 @@ def _last(question: Question, seen: wire.Observation) -> wire.Exchange:
     return seen.exchanges[-1]
 
 
-def _table(dataset: Dataset, key: str, period: Period, answer: _Answer, source: str) -> pa.Table:
+def _table(
+    dataset: Dataset, key: str, period: Period, answer: _Answer, source: str, settled_at: time
+) -> pa.Table:
     frame, rows = answer.frame, len(answer.frame)
     when = "日期" if "日期" in frame else "时间"
     needed = [when, "开盘", "收盘", "最高", "最低", "成交量", "成交额"]
@@ -324,7 +328,7 @@ def _table(dataset: Dataset, key: str, period: Period, answer: _Answer, source: 
         "volume": _shares(key, frame),
         "amount": _required(key, frame, "成交额"),
         "turnover_rate": pa.array(rate, pa.float64(), from_pandas=True),
-        "state": bar_states(pa.chunked_array([end_at]), answer.asked_at),
+        "state": bar_states(pa.chunked_array([end_at]), answer.asked_at, settled_at),
         "source": pa.array([source] * rows),
         "fetched_at": pa.array([answer.fetched_at] * rows, pa.timestamp("us", tz="UTC")),
     }
