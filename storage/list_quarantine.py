@@ -1,10 +1,10 @@
 """Lists that are not proven whole: why one is doubted, and when it is taken after all.
 
-A list that was cut at a full page, or shrunk by more than a tenth, is set aside until a later
-session sees the same; one that lost half of what is held or more, until a third session does. Runs
-within one session prove nothing, however many: a fault of the upstream lasts that long. A good list
-in between makes earlier sightings void. An empty list, or one that names a code twice, is never
-taken.
+A list that ends at a full page, be it longer or shorter than the one held or the first of all, and
+one that shrunk by more than a tenth, is set aside until a later session sees the same; one that
+lost half of what is held or more, until a third session does. Runs within one session prove
+nothing, however many: a fault of the upstream lasts that long. A good list in between makes earlier
+sightings void. An empty list, or one that names a code twice, is never taken.
 """
 
 import hashlib
@@ -44,8 +44,9 @@ def doubt_about(
     rows = "1 row" if len(codes) == 1 else f"{len(codes)} rows"
     halved = fewer > 0 and fewer * 2 >= len(held)
     doubt = None
-    if fewer > 0 and len(codes) % _PAGE == 0:
-        doubt = f"it has {rows}, a full page, where {len(held)} are held"
+    if fewer and len(codes) % _PAGE == 0:
+        # Grown or shrunk: a list that is cut ends at a page, and its total may well agree.
+        doubt = f"it has {rows}, a full page, where {len(held) or 'none'} are held"
     elif halved or fewer > max(_SHRINK_ROWS, _SHRINK_SHARE * len(held)):
         doubt = f"it has {rows} where {len(held)} are held"
     needed = _SESSIONS_IF_HALVED if halved else _SESSIONS
