@@ -77,8 +77,12 @@ list_quarantine = Table(
     Column("rows", Integer, nullable=False),
     Column("content_hash", String(64), nullable=False),
     Column("content", Text, nullable=False, comment="JSON: the names it held"),
-    Column("status", String(16), nullable=False, comment="open, accepted or superseded"),
+    Column("status", String(16), nullable=False, comment="open, accepted, superseded …"),
     Column("seen_at", Double, nullable=False, comment="epoch seconds, UTC"),
+    Column("whole", Text, comment="JSON: its rows; null: not kept"),
+    Column("decided_by", String(120), comment="user@host"),
+    Column("decided_at", Double, comment="epoch seconds, UTC"),
+    Column("note", Text),
     Index("ix_list_quarantine_list", "list"),
 )
 """Lists that were not taken because they are not proven whole."""
