@@ -13,6 +13,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, func, select, update
 
 from market.boards import BoardKind, InvalidBoardError
+from storage.board_history import note_taxonomy
 from storage.catalog_rows import (
     close_intervals,
     name_boards,
@@ -180,6 +181,7 @@ class Catalog:
             name_boards(connection, {c: n for c, n in names.items() if said.get(c) != n}, session)
             gone = board.c.code.in_(sorted(held.keys() - names.keys()))
             connection.execute(update(board).where(gone).values(active=False))
+            note_taxonomy(connection, kind, codes, session)
         return _change(held, names)
 
     def replace_members(

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 from market.bars import Dataset
@@ -65,6 +66,19 @@ board_name = Table(
     PrimaryKeyConstraint("board_id", "valid_from"),
 )
 """Names of boards with the session each was first seen: a board is its code, names change."""
+
+board_taxonomy = Table(
+    "board_taxonomy",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("first_session", Date, nullable=False),
+    Column("last_session", Date, nullable=False),
+    Column("boards", Text, nullable=False, comment="JSON: codes, ascending"),
+    UniqueConstraint("kind", "first_session"),
+)
+"""Versions of the set of boards of a kind, with the sessions whose lists showed them."""
 
 list_quarantine = Table(
     "list_quarantine",

@@ -12,6 +12,7 @@ from alembic.config import Config
 from market.bars import Dataset
 from market.periods import Period
 from market.sessions import bar_end
+from storage.board_history import taxonomies
 from storage.database import Database
 from storage.kline_quarantine import (
     BarDecision,
@@ -91,8 +92,8 @@ def test_a_decision_is_kept_with_who_and_when_and_nothing_is_deleted(database: D
         quarantine.entry(99)
 
 
-def test_bars_from_before_decisions_existed_are_open_and_recognised(tmp_path: Path) -> None:
-    """An upgrade gives them their content, so that a re-fetch is not a second entry."""
+def test_what_was_held_before_an_upgrade_is_recognised_after_it(tmp_path: Path) -> None:
+    """A re-fetched bad bar is no second entry, and the boards held are the first taxonomy."""
     url = f"sqlite:///{tmp_path / 'old.db'}"
     config = Config()
     config.set_main_option(
@@ -108,6 +109,9 @@ def test_bars_from_before_decisions_existed_are_open_and_recognised(tmp_path: Pa
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
         connection.execute(sa.text(insert), {"end": bad().end_at, "row": row})
+        board = "INSERT INTO board (code, kind, active, last_listed) VALUES "
+        connection.execute(sa.text(f"{board} ('BK0818', 'concept', 1, '2025-03-03')"))
+        connection.execute(sa.text(f"{board} ('BK0001', 'concept', 0, '2025-02-03')"))
     engine.dispose()
 
     database = Database(url)
@@ -116,4 +120,7 @@ def test_bars_from_before_decisions_existed_are_open_and_recognised(tmp_path: Pa
 
     (entry,) = BarQuarantine(database).entries(BarFilter())
     assert (entry.status, content_hash(entry.row)) == ("open", content_hash(ROW))
+    (version,) = taxonomies(database)
+    assert (version.kind, version.boards) == ("concept", ("BK0818",))
+    assert (version.first_session, version.last_session) == (SESSION, SESSION)
     database.dispose()

@@ -1,4 +1,4 @@
-"""What a person decided about rows and lists in quarantine, by whom and when.
+"""What people decided about what is in quarantine; versions of the set of boards.
 
 Revision ID: 0006
 Revises: 0002
@@ -9,6 +9,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
+from market.boards import BoardKind
+from storage.board_history import note_taxonomy
 from storage.kline_quarantine import content_hash
 
 revision = "0006"
@@ -64,8 +66,38 @@ def upgrade() -> None:
         for column in _decision():
             batch_op.add_column(column)
 
+    op.create_table(
+        "board_taxonomy",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("content_hash", sa.String(length=64), nullable=False),
+        sa.Column("first_session", sa.Date(), nullable=False),
+        sa.Column("last_session", sa.Date(), nullable=False),
+        sa.Column("boards", sa.Text(), nullable=False, comment="JSON: codes, ascending"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_board_taxonomy")),
+        sa.UniqueConstraint("kind", "first_session", name=op.f("uq_board_taxonomy_kind")),
+    )
+    _begin_taxonomies(connection)
+
+
+def _begin_taxonomies(connection: sa.Connection) -> None:
+    """The boards held are the first version: otherwise the next list would have no predecessor."""
+    board = sa.table(
+        "board",
+        sa.column("code"),
+        sa.column("kind"),
+        sa.column("active", sa.Boolean()),
+        sa.column("last_listed", sa.Date()),
+    )
+    rows = connection.execute(sa.select(board).where(board.c.active)).all()
+    for kind in sorted({row.kind for row in rows if row.kind and row.last_listed}):
+        mine = [row for row in rows if row.kind == kind]
+        session = max(row.last_listed for row in mine if row.last_listed)
+        note_taxonomy(connection, BoardKind(kind), [row.code for row in mine], session)
+
 
 def downgrade() -> None:
+    op.drop_table("board_taxonomy")
     with op.batch_alter_table("list_quarantine") as batch_op:
         for name in ("note", "decided_at", "decided_by", "whole"):
             batch_op.drop_column(name)
