@@ -33,6 +33,7 @@ class Outcome(StrEnum):
     TRUNCATED = "truncated"
     SCHEMA_DRIFT = "schema_drift"
     INVALID = "invalid"
+    OTHER_SYMBOL = "other_symbol"
     BUDGET_UNAVAILABLE = "budget_unavailable"
     NOT_STORED = "not_stored"
     WORKER_LOST = "worker_lost"
@@ -123,6 +124,13 @@ class SchemaDriftError(SourceError):
     outcome = Outcome.SCHEMA_DRIFT
 
 
+class OtherSymbolError(SourceError):
+    """The body says that its bars are another symbol's, or another board's."""
+
+    outcome = Outcome.OTHER_SYMBOL
+    transient = True
+
+
 class UnknownSymbolError(SourceError):
     """The upstream knows no such code."""
 
@@ -152,12 +160,15 @@ class Bars:
     """A whole answer for one window.
 
     Attributes:
-        table: Bars in the dataset's schema, sorted; every row lies in the window asked for.
+        table: Bars in the dataset's schema, sorted. Minute bars outside the window asked for are
+            left out, since the upstream takes none; daily ones are a fault, and are seen here.
         history: Bars the upstream says it holds of this series over all time, if it says.
+        changes: Close minus the raw close before, CNY, row by row; None if the upstream gives none.
     """
 
     table: pa.Table
     history: int | None
+    changes: pa.ChunkedArray | None = None
 
 
 class Source(Protocol):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from market.errors import QuantsyncError, UsageError
-from pipeline import cli_heal, cli_read, cli_serve, cli_sync, cli_verify
+from pipeline import cli_heal, cli_quarantine, cli_read, cli_serve, cli_sync, cli_verify
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -28,6 +28,7 @@ cli_sync.register(app)
 cli_read.register(app)
 cli_heal.register(app)
 cli_verify.register(app)
+cli_quarantine.register(app)
 cli_serve.register(app)
 
 

@@ -9,13 +9,14 @@ import typer
 from rich.table import Table
 
 from market.bars import BarState, Dataset
-from market.boards import BoardKind, parse_board_code
+from market.boards import parse_board_code
 from market.clock import SystemClock
-from market.errors import QuantsyncError, UsageError
+from market.errors import UsageError
 from market.periods import FETCHED_PERIODS, parse_period
 from market.sessions import Window
 from market.symbols import parse_symbol
 from pipeline import output
+from pipeline.cli_boards import NothingHeldError, print_changes, read_kind
 from pipeline.kline_reading import (
     AnyPeriod,
     AsOfText,
@@ -33,10 +34,6 @@ from pipeline.settings import read_settings
 from storage.coverage import read_coverage
 from storage.queries import KLINE_COLUMNS, klines
 from storage.run_records import SUCCESSES, RunState
-
-
-class NothingHeldError(QuantsyncError):
-    """What was asked for is not in the stores."""
 
 
 def register(root: typer.Typer) -> None:
@@ -177,18 +174,28 @@ def _boards(
         str | None,
         typer.Option("--on", metavar="DATE", help="As of this day; default: the latest."),
     ] = None,
+    changes: Annotated[
+        bool, typer.Option("--changes", help="What changed from --from to --to.")
+    ] = False,
+    start: From = None,
+    end: To = None,
     as_json: Json = False,
 ) -> None:
-    """List boards, or the members of one on any day since they were first synchronised."""
+    """List boards, the members of one on any day since they were first synchronised, or changes."""
     runtime = Runtime(read_settings())
+    if changes:
+        if members is not None or on is not None:
+            raise UsageError("--changes takes --from, --to and --kind, not --members or --on")
+        print_changes(runtime, kind, read_day(start, "--from"), read_day(end, "--to"), as_json)
+        return
+    if start is not None or end is not None:
+        raise UsageError("--from and --to need --changes")
     if members is not None:
         _print_members(runtime, parse_board_code(members), read_day(on, "--on"), as_json=as_json)
         return
     if on is not None:
         raise UsageError("--on needs --members BKxxxx")
-    if kind is not None and kind not in list(BoardKind):
-        raise UsageError(f"--kind {kind!r}: use concept or industry")
-    boards = runtime.catalog.boards(BoardKind(kind) if kind else None)
+    boards = runtime.catalog.boards(read_kind(kind))
     if not boards:
         raise NothingHeldError(
             "no boards are held: `quantsync sync concepts` and `sync industries` fetch them"

@@ -29,11 +29,11 @@ from ingest.source import (
     TruncatedListError,
     failure_of,
 )
-from ingest.validation import validate_bars
 from market.bars import Dataset
 from market.errors import QuantsyncError
 from market.sessions import Window
 from market.symbols import parse_stock
+from pipeline.doubting import judge
 from pipeline.identity import process_identity
 from pipeline.patience import patiently
 from pipeline.proof import bars_proof, empty_board
@@ -293,7 +293,7 @@ def _fetch_klines(
         assert plan.board_kind is not None
         dataset, kind = Dataset.BOARD_KLINE, plan.board_kind
         bars = _retried(lambda: source.fetch_board_klines(kind, item.subject, window))
-    verdict = validate_bars(dataset, period, bars.table, runtime.calendar)
+    verdict = judge(runtime, dataset, period, window, bars, meanwhile=_waiting)
     haul.add(dataset.value, verdict.accepted)
     if verdict.rejected.num_rows:
         haul.add("quarantine", verdict.rejected)

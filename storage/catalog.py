@@ -13,6 +13,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, func, select, update
 
 from market.boards import BoardKind, InvalidBoardError
+from storage.board_history import note_taxonomy
 from storage.catalog_rows import (
     close_intervals,
     name_boards,
@@ -110,7 +111,7 @@ class Catalog:
             held = {code: name for code, name in connection.execute(query)}  # noqa: C416  (Rows)
             taken = connection.scalar(select(func.max(symbol.c.last_listed)))
             refused = self._refused(
-                connection, "symbols", codes, set(held), (session, taken), run_id
+                connection, "symbols", codes, set(held), (session, taken), run_id, listing
             )
             if refused:
                 return refused
@@ -153,7 +154,13 @@ class Catalog:
             held = {code: row.name for code, row in mine.items() if row.active}
             taken = max((row.last_listed for row in mine.values() if row.last_listed), default=None)
             refused = self._refused(
-                connection, f"{kind.value}_boards", codes, set(held), (session, taken), run_id
+                connection,
+                f"{kind.value}_boards",
+                codes,
+                set(held),
+                (session, taken),
+                run_id,
+                boards,
             )
             if refused:
                 return refused
@@ -174,6 +181,7 @@ class Catalog:
             name_boards(connection, {c: n for c, n in names.items() if said.get(c) != n}, session)
             gone = board.c.code.in_(sorted(held.keys() - names.keys()))
             connection.execute(update(board).where(gone).values(active=False))
+            note_taxonomy(connection, kind, codes, session)
         return _change(held, names)
 
     def replace_members(
@@ -198,6 +206,7 @@ class Catalog:
                 set(held),
                 (session, taken),
                 run_id,
+                members,
             )
             if refused:
                 return refused
@@ -222,6 +231,7 @@ class Catalog:
         held: set[str],
         sessions: tuple[date, date | None],
         run_id: str,
+        whole: pa.Table,
     ) -> ListChange | None:
         """The refusal of a list that is stale or not proven whole; None if it is to be taken."""
         session, taken = sessions
@@ -231,7 +241,7 @@ class Catalog:
         doubt = doubt_about(connection, name, codes, held, session)
         if doubt:
             seen_at = self._database.now(connection)
-            set_aside(connection, name, codes, run_id, (session, seen_at), doubt)
+            set_aside(connection, name, codes, run_id, (session, seen_at), doubt, whole)
             return ListChange(accepted=False, reason=f"{doubt}; the last good list stays")
         settle(connection, name, codes)
         return None

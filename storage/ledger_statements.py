@@ -1,14 +1,13 @@
 """The ledger's statements: each works inside its caller's transaction."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select, update
 
 from storage.coverage import extend_coverage
 from storage.ledger_tables import (
-    kline_quarantine,
     sync_batch,
     sync_outcome,
     sync_run,
@@ -21,7 +20,6 @@ from storage.run_records import (
     BatchState,
     Claim,
     OutcomeRow,
-    QuarantinedBar,
     RunPlan,
     RunState,
     RunStatus,
@@ -204,27 +202,6 @@ def refuse(connection: Connection, run_id: str, refused: Mapping[str, str]) -> N
             .where(sync_outcome.c.work.in_([w.value for w in Work if w.dataset is None]))
             .values(outcome="not_stored", reason=reason, covered_from=None, covered_to=None)
         )
-
-
-def quarantine(
-    connection: Connection, run_id: str, bars: Iterable[QuarantinedBar], now: float
-) -> None:
-    """Keep rejected bars; one that is known already is not kept twice."""
-    for bar in bars:
-        key = {
-            "dataset": bar.dataset.value,
-            "period": bar.period.value,
-            "subject": bar.subject,
-            "end_at": bar.end_at,
-            "reasons": bar.reasons,
-        }
-        known = select(kline_quarantine.c.id).filter_by(**key)
-        if connection.scalar(known) is None:
-            connection.execute(
-                insert(kline_quarantine).values(
-                    **key, run_id=run_id, row=json.dumps(dict(bar.row)), quarantined_at=now
-                )
-            )
 
 
 def cover(connection: Connection, claim: Claim) -> None:

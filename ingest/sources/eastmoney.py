@@ -35,6 +35,7 @@ from ingest.source import (
     UnknownSymbolError,
 )
 from ingest.sources.bodies import NO_ROWS, Question, diagnose, history_of_empty, list_total
+from ingest.sources.owners import board_owner, check_owner, owner_of
 from ingest.validation import bar_states
 from market.bars import END_AT_TYPE, Dataset, bar_schema, sorted_bars
 from market.boards import (
@@ -122,6 +123,8 @@ class EastmoneySource:
                     symbol=symbol.code, period=minutes, adjust=adjust
                 ),
             )
+        for exchange in answer.exchanges:
+            check_owner(question, exchange, owner_of(symbol))
         return self._bars(Dataset.KLINE, str(symbol), period, window, answer)
 
     def fetch_board_klines(self, kind: BoardKind, board: str, window: Window) -> Bars:
@@ -138,6 +141,8 @@ class EastmoneySource:
             call = lambda: ak.stock_board_industry_hist_em(board, period="日k", **dates)  # noqa: E731
         question = Question(f"daily klines of board {board}", {"board": board})
         answer = self._ask(question, call)
+        for exchange in answer.exchanges:
+            check_owner(question, exchange, board_owner(board))
         return self._bars(Dataset.BOARD_KLINE, board, Period.DAILY, window, answer)
 
     def fetch_symbol_list(self) -> pa.Table:
@@ -258,11 +263,17 @@ class EastmoneySource:
         if answer.frame.empty:
             return Bars(bar_schema(dataset).empty_table(), answer.history)
         table = _table(dataset, key, period, answer, self.name, self._settled_at)
-        within = pc.and_(
-            pc.greater_equal(table["session"], pa.scalar(window.start)),
-            pc.less_equal(table["session"], pa.scalar(window.end)),
-        )
-        return Bars(sorted_bars(dataset, table.filter(within)), table.num_rows)
+        changes = answer.frame.get("涨跌额", pd.Series(np.nan, answer.frame.index))
+        table = table.append_column("change", pa.array(changes.astype("float64"), pa.float64()))
+        rows = table.num_rows
+        if period.is_intraday:
+            within = pc.and_(
+                pc.greater_equal(table["session"], pa.scalar(window.start)),
+                pc.less_equal(table["session"], pa.scalar(window.end)),
+            )
+            table = table.filter(within)
+        table = table.sort_by("end_at")  # whatever order the upstream gave
+        return Bars(sorted_bars(dataset, table), rows, table["change"])
 
 
 @dataclass(frozen=True, slots=True)

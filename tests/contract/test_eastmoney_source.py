@@ -16,6 +16,8 @@ from ingest.source import (
     Adjustment,
     EmptyBoardError,
     MalformedBodyError,
+    OtherSymbolError,
+    SchemaDriftError,
     SourceError,
     ThrottledError,
     TruncatedListError,
@@ -227,3 +229,56 @@ def test_a_list_that_names_a_code_twice_is_refused(
         pytest.raises(TruncatedListError, match="twice"),
     ):
         source.fetch_symbol_list()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda source: source.fetch_klines(MOUTAI, Period.DAILY, DECEMBER),
+        lambda source: source.fetch_klines(MOUTAI, Period.M5, DECEMBER),
+        lambda source: source.fetch_klines(MOUTAI, Period.M1, DECEMBER),
+        lambda source: source.fetch_board_klines(BoardKind.CONCEPT, "BK0818", DECEMBER),
+        lambda source: source.fetch_board_klines(BoardKind.INDUSTRY, "BK0477", DECEMBER),
+    ],
+)
+def test_bars_of_another_symbol_or_board_are_refused(
+    source: EastmoneySource, simulator: "SimulatorServer", ask: Callable[[EastmoneySource], Any]
+) -> None:
+    """The body says whose they are, and the message says whose instead."""
+    simulator.faults.add({"name": "other_symbol"})
+
+    with pytest.raises(OtherSymbolError, match="holds the bars of"):
+        ask(source)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [({"code": "600519", "market": 0}, OtherSymbolError), ({"market": 1}, SchemaDriftError)],
+)
+def test_an_index_of_the_same_code_and_a_body_without_a_code_are_refused(
+    source: EastmoneySource,
+    misbehaving: Callable[[Answer], MisbehavingServer],
+    said: dict[str, object],
+    error: type[SourceError],
+) -> None:
+    """Digits alone do not make a symbol."""
+    line = "2025-12-31,10,10,10,10,100,100000,0,0,0,0"
+    body = {"rc": 0, "data": {**said, "dktotal": 1, "klines": [line]}}
+    wrong = misbehaving(respond(json.dumps(body).encode()))
+    upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget(), wrong.url)}
+
+    with (
+        wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 60),
+        pytest.raises(error),
+    ):
+        daily(source)
+
+
+def test_daily_bars_carry_the_change_to_the_raw_close_before(source: EastmoneySource) -> None:
+    """Row by row, on ex-right sessions too."""
+    bars = source.fetch_klines(MOUTAI, Period.DAILY, Window(date(2024, 1, 2), date(2025, 12, 31)))
+
+    assert bars.changes is not None
+    closes, changes = bars.table["close"].to_pylist(), bars.changes.to_pylist()
+    implied = [round(c - d, 2) for c, d in zip(closes[1:], changes[1:], strict=True)]
+    assert implied == closes[:-1]
