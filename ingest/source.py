@@ -8,6 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from market.adjustments import Adjustment
 from market.boards import BoardKind
 from market.errors import QuantsyncError
 from market.periods import Period
@@ -137,14 +138,6 @@ class BudgetUnavailableError(SourceError):
     """No permit to send: the budget's Redis is away, or the wait would pass the deadline."""
 
     outcome = Outcome.BUDGET_UNAVAILABLE
-
-
-class Adjustment(StrEnum):
-    """Which prices are asked for; only ``NONE`` is ever stored as bars."""
-
-    NONE = "none"
-    QFQ = "qfq"
-    HFQ = "hfq"
 
 
 @dataclass(frozen=True, slots=True)

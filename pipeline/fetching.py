@@ -20,7 +20,6 @@ from tenacity import (
 from ingest import wire
 from ingest.pacing import Lane
 from ingest.source import (
-    Adjustment,
     EmptyBoardError,
     Outcome,
     Source,
@@ -29,6 +28,7 @@ from ingest.source import (
     failure_of,
 )
 from ingest.validation import validate_bars
+from market.adjustments import Adjustment
 from market.bars import Dataset
 from market.errors import QuantsyncError
 from market.sessions import Window

@@ -27,7 +27,6 @@ import pyarrow.compute as pc
 
 from ingest import wire
 from ingest.source import (
-    Adjustment,
     Bars,
     EmptyBoardError,
     SchemaDriftError,
@@ -36,6 +35,7 @@ from ingest.source import (
 )
 from ingest.sources.bodies import NO_ROWS, Question, diagnose, history_of_empty, list_total
 from ingest.validation import bar_states
+from market.adjustments import Adjustment
 from market.bars import END_AT_TYPE, Dataset, bar_schema, sorted_bars
 from market.boards import (
     BOARD_LIST_SCHEMA,
