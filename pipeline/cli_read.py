@@ -16,6 +16,12 @@ from market.periods import FETCHED_PERIODS, parse_fetched_period
 from market.sessions import Window
 from market.symbols import parse_symbol
 from pipeline import output
+from pipeline.cli_adjust import (
+    AdjustmentName,
+    MethodName,
+    note_unknown_events,
+    read_adjusting,
+)
 from pipeline.options import From, Json, PeriodName, To, read_day
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
@@ -46,13 +52,15 @@ def _klines(
     period: PeriodName = "daily",
     start: From = None,
     end: To = None,
+    adjust: AdjustmentName = "none",
+    method: MethodName = "ratio",
     form: Annotated[
         str, typer.Option("--format", help="table, csv, json or parquet (with --out).")
     ] = "table",
     out: Annotated[Path | None, typer.Option("--out", help="Write to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the bars held of one symbol or board (unadjusted)."""
+    """Print the bars held of one symbol or board; unadjusted unless asked otherwise."""
     from storage.queries import KLINE_COLUMNS, klines  # noqa: PLC0415
 
     form = "json" if as_json else form
@@ -68,7 +76,10 @@ def _klines(
     else:
         dataset, name = Dataset.KLINE, str(parse_symbol(symbol))
     columns = (*KLINE_COLUMNS, "state")
-    bars = klines(runtime.lake, name, length, window=window, dataset=dataset, columns=columns)
+    wanted = read_adjusting(runtime, dataset, name, adjust, method)
+    bars = klines(
+        runtime.lake, name, length, window=window, dataset=dataset, columns=columns, **wanted
+    )
     if not bars.num_rows:
         raise NothingHeldError(
             f"no {length.value} bars of {name} are held"
@@ -78,6 +89,7 @@ def _klines(
         )
     _print_bars(bars.drop_columns("state"), form, out)
     _note_provisional(bars)
+    note_unknown_events(runtime, name, bars, wanted)
 
 
 def _note_provisional(bars: pa.Table) -> None:

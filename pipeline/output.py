@@ -40,6 +40,7 @@ _WORKS = {
     Work.BOARD_LIST: "board list",
     Work.BOARD_MEMBERS: "members",
     Work.BOARD_KLINE: "klines",
+    Work.EX_RIGHT: "ex-rights",
 }
 
 

@@ -21,10 +21,11 @@ class Work(StrEnum):
     BOARD_LIST = "board_list"
     BOARD_MEMBERS = "board_members"
     BOARD_KLINE = "board_kline"
+    EX_RIGHT = "ex_right"
 
     @property
     def dataset(self) -> Dataset | None:
-        """The klines this work yields; None for lists."""
+        """The klines this work yields; None for lists and ex-rights."""
         return {Work.KLINE: Dataset.KLINE, Work.BOARD_KLINE: Dataset.BOARD_KLINE}.get(self)
 
 
@@ -80,6 +81,7 @@ class Item:
         held: Whether bars of it were already held when this was planned.
         suspended_on: Session at which the latest list showed no trade of it.
         listed: Whether the latest list names it.
+        reference: Previous close by the latest list, CNY, where it shows an ex-right.
     """
 
     subject: str
@@ -88,6 +90,7 @@ class Item:
     held: bool = False
     suspended_on: date | None = None
     listed: bool | None = None
+    reference: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,10 @@ class BatchPlan:
                 "period": self.period and self.period.value,
                 "board_kind": self.board_kind and self.board_kind.value,
                 "items": [
-                    [i.subject, _iso(i.start), _iso(i.end), i.held, _iso(i.suspended_on), i.listed]
+                    [
+                        *(i.subject, _iso(i.start), _iso(i.end), i.held, _iso(i.suspended_on)),
+                        *(i.listed, i.reference),
+                    ]
                     for i in self.items
                 ],
             }
@@ -122,8 +128,9 @@ class BatchPlan:
             period=Period(raw["period"]) if raw["period"] else None,
             board_kind=BoardKind(raw["board_kind"]) if raw["board_kind"] else None,
             items=tuple(
-                Item(subject, _day(start), _day(end), held, _day(suspended), listed)
-                for subject, start, end, held, suspended, listed in raw["items"]
+                # A batch of an earlier version ends after "listed".
+                Item(subject, _day(start), _day(end), held, _day(suspended), *rest)
+                for subject, start, end, held, suspended, *rest in raw["items"]
             ),
         )
 
