@@ -18,13 +18,16 @@ from market.adjustments import Adjustment, ExRight
 
 _Floats = npt.NDArray[np.float64]
 
-_SPREAD = 0.01 - 1e-5
+_SPREAD = 0.01 - 1e-7
 """Values that were rounded to 0.01 lie within 0.01 of each other; two lines 0.01 apart do not."""
 _CLOSE = 3
 """Place of the close among the prices of a bar."""
-_NARROWINGS = 80
+_NARROWINGS = 44
 _SHARES = (1.0, 0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 """How shares are given: 10 for 10, 3 for 10, 4.5 for 10 …; the roundest holds."""
+_LEAST_RIGHTS_PRICE = 0.05
+_CERTAIN = 5e-3
+"""A slope known to half a hundredth tells 4.5 for 10 from 4.55."""
 _CASH = (0.01, 0.005, 0.001, 0.0001)
 """How cash is given, CNY a share."""
 
@@ -42,6 +45,11 @@ class PricePair:
     sessions: Sequence[date]
     raw: _Floats
     adjusted: _Floats
+
+    def cut(self, first: int, end: int | None = None) -> "PricePair":
+        """Some of its bars, by place."""
+        part = slice(first, end)
+        return PricePair(self.sessions[part], self.raw[part], self.adjusted[part])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,40 @@ def ex_rights_of(symbol: str, pair: PricePair, adjustment: Adjustment) -> list[E
     ]
 
 
+def settled_part(pair: PricePair) -> PricePair:
+    """The pair without the bars after its newest ex-right, if they cannot tell shares from cash.
+
+    A few bars of about one price are explained by many slopes.
+    """
+    *_, last = _runs(pair)
+    if last.first == 0 or (last.low > 0 and last.high - last.low < _CERTAIN * last.low):
+        return pair
+    return pair.cut(0, last.first)
+
+
+def newest_ex_rights(symbol: str, pair: PricePair, ex_session: date) -> list[ExRight]:
+    """The newest ex-rights by forward-adjusted prices, which the bars before them measure best.
+
+    Args:
+        symbol: ``600519.SH``.
+        pair: Forward-adjusted; bars from an older ex-right on, up to now.
+        ex_session: When one came that the last bar of the pair does not have yet.
+
+    Raises:
+        SchemaDriftError: Straight lines do not explain the prices.
+        InvalidExRightError: A line that no ex-right can make.
+    """
+    adjusted = pair.adjusted[-1:]
+    if not np.allclose(adjusted, pair.raw[-1:], atol=_SPREAD / 2):
+        # Forward-adjusted prices of now are raw: let the bar that is still to come say so.
+        pair = PricePair(
+            [*pair.sessions, ex_session],
+            np.concatenate([pair.raw, adjusted]),
+            np.concatenate([pair.adjusted, adjusted]),
+        )
+    return ex_rights_of(symbol, pair, Adjustment.QFQ)
+
+
 @dataclass(frozen=True, slots=True)
 class _Change:
     """What one became at an ex-right: so many shares, after cash of so much left it."""
@@ -100,8 +142,8 @@ class _Change:
 
 def _event(symbol: str, pair: PricePair, first: int, change: _Change) -> ExRight:
     new = round(change.share - 1, 8)
-    # Value came in together with new shares: they were paid for.
-    rights = new if change.net_cash < 0 < new else 0.0
+    # Value came in together with new shares: they were paid for. Less is what rounding leaves.
+    rights = new if change.net_cash < -_LEAST_RIGHTS_PRICE * new < 0 else 0.0
     return ExRight(
         symbol=symbol,
         ex_session=pair.sessions[first],

@@ -68,10 +68,10 @@ def note_unknown_events(runtime: Runtime, name: str, bars: pa.Table, wanted: Adj
     remedy = f"`quantsync sync stocks --symbols {name}` fetches them"
     if known is None:
         count = len(wanted["events"])
-        what = f"only {output.counted(count, 'of them')} is known" if count else "none is known"
         output.messages.print(
-            f"the upstream was never asked for the ex-rights of {name}, and {what}: prices before "
-            f"one are not adjusted; {remedy}"
+            f"the ex-rights of {name} are not known to be complete ({count or 'none'} recorded): "
+            "the upstream was not asked yet, or could not say; prices before one that is missing "
+            f"are not adjusted; {remedy}"
         )
         return
     since, until = known.ranges[0].start, known.ranges[-1].end

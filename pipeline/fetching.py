@@ -33,6 +33,7 @@ from market.bars import Dataset
 from market.errors import QuantsyncError
 from market.sessions import Window
 from market.symbols import parse_stock
+from pipeline.ex_rights import ASKED, fetch_events
 from pipeline.identity import process_identity
 from pipeline.patience import patiently
 from pipeline.proof import bars_proof, empty_board
@@ -332,12 +333,23 @@ def _fetch_members(
     )
 
 
+def _fetch_ex_rights(
+    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
+) -> OutcomeRow:
+    del runtime, plan
+    events, asked, outcome = fetch_events(source, item, _retried)
+    haul.add(Work.EX_RIGHT.value, events)
+    haul.add(ASKED, asked)
+    return outcome
+
+
 _FETCHERS: dict[Work, Callable[[Runtime, BatchPlan, Item, Source, _Haul], OutcomeRow]] = {
     Work.KLINE: _fetch_klines,
     Work.BOARD_KLINE: _fetch_klines,
     Work.SYMBOL_LIST: _fetch_symbol_list,
     Work.BOARD_LIST: _fetch_board_list,
     Work.BOARD_MEMBERS: _fetch_members,
+    Work.EX_RIGHT: _fetch_ex_rights,
 }
 
 

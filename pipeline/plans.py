@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import pyarrow as pa
+
 from ingest.pacing import sustained_rate
 from market.bars import Dataset
 from market.boards import BoardKind
 from market.periods import Period, parse_fetched_period
 from market.sessions import Window
 from market.symbols import parse_stock
+from pipeline.ex_rights import waves_after_list, waves_for_named
 from pipeline.prices import check_prices
 from pipeline.queues import CONCEPT_QUEUE, INDUSTRY_QUEUE, STOCK_QUEUE
 from pipeline.runtime import Runtime
@@ -94,6 +97,10 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
             runtime, request.kind, request.upstream, period, window, request.symbols
         )
         notices += said
+        if request.kind == STOCKS:
+            missing = {item.subject for w in waves for b in w.batches for item in b.items}
+            sizing = _sizing(runtime, request.upstream)
+            waves += waves_for_named(runtime, request.upstream, period, missing, sizing)
     return RunPlan(
         run_id=new_run_id(),
         kind=request.kind,
@@ -108,13 +115,25 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
     )
 
 
-def extend_after_list(runtime: Runtime, status: RunStatus) -> tuple[list[WavePlan], list[str]]:
-    """The waves that a run's list makes it possible to plan, once the list is in the catalog."""
+def extend_after_list(
+    runtime: Runtime, status: RunStatus, listing: pa.Table | None = None
+) -> tuple[list[WavePlan], list[str]]:
+    """The waves that a run's list makes it possible to plan, once the list is in the catalog.
+
+    Args:
+        runtime: The stores.
+        status: The run.
+        listing: The symbol list, if it is one and was taken: it shows who went ex-right.
+    """
     window = Window(
         date.fromisoformat(status.params["from"]), date.fromisoformat(status.params["to"])
     )
     period = Period(status.period or Period.DAILY.value)
     waves, notices, _ = _wanted_waves(runtime, status.kind, status.upstream, period, window, None)
+    if listing is not None:
+        sizing = _sizing(runtime, status.upstream)
+        more, said = waves_after_list(runtime, status.upstream, period, listing, sizing)
+        waves, notices = waves + more, notices + said
     return waves, notices
 
 
@@ -135,11 +154,7 @@ def _wanted_waves(
     names: Sequence[str] | None,
 ) -> tuple[list[WavePlan], list[str], int]:
     """Waves, notices, and how many series lack nothing."""
-    sizing = BatchSizing.for_rate(
-        sustained_rate(runtime.settings.windows_for(upstream)),
-        batch_seconds=runtime.settings.batch_seconds,
-        wave_items=runtime.settings.wave_items,
-    )
+    sizing = _sizing(runtime, upstream)
     if kind == STOCKS:
         work, dataset, subjects = Work.KLINE, Dataset.KLINE, _symbols(runtime, names)
     else:
@@ -172,6 +187,14 @@ def _wanted_waves(
             "were not fetched again"
         )
     return waves + kline_waves, notices, len(complete)
+
+
+def _sizing(runtime: Runtime, upstream: str) -> BatchSizing:
+    return BatchSizing.for_rate(
+        sustained_rate(runtime.settings.windows_for(upstream)),
+        batch_seconds=runtime.settings.batch_seconds,
+        wave_items=runtime.settings.wave_items,
+    )
 
 
 def _symbols(runtime: Runtime, names: Sequence[str] | None) -> list[Subject]:

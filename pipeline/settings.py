@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     history_daily_from: date = Field(
         default=date(2015, 1, 5), description="First session of daily history, unless asked"
     )
+    sync_events: bool = Field(
+        default=True, description="Stock runs fetch ex-rights too: two requests a symbol once"
+    )
     batch_lease_s: float = Field(default=120.0, gt=0, description="A silent worker loses its batch")
     batch_deadline_s: float = Field(default=1500.0, gt=0, description="A batch stops after this")
     batch_seconds: float = Field(

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
@@ -29,7 +29,10 @@ class Work(StrEnum):
         return {Work.KLINE: Dataset.KLINE, Work.BOARD_KLINE: Dataset.BOARD_KLINE}.get(self)
 
 
-SUCCESSES = ("ok", "unchanged", "empty_suspended", "empty_not_listed", "delisted", "empty_board")
+SUCCESSES = (
+    "ok", "unchanged", "empty_suspended", "empty_not_listed", "delisted", "empty_board",
+    "not_served",
+)  # fmt: skip
 """Outcomes after which nothing is owed."""
 
 
@@ -213,7 +216,8 @@ class RunStatus:
     Attributes:
         items: Fetches planned so far; a run that begins with a list learns more on the way.
         done: Fetches ended.
-        outcomes: How often each outcome stands, by name.
+        outcomes: How often each outcome stands, by name; those of ex-rights apart.
+        ex_rights: The same of the ex-rights.
         deadline_at: When it ends as partial, if it has not ended before.
         trouble: Why the wave that is due could not be committed yet; it will be tried again.
     """
@@ -242,6 +246,7 @@ class RunStatus:
     outcomes: dict[str, int]
     deadline_at: float
     trouble: str | None = None
+    ex_rights: dict[str, int] = field(default_factory=dict)
 
 
 def new_run_id() -> str:

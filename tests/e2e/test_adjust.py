@@ -60,9 +60,9 @@ def test_events_that_were_never_asked_for_are_said_to_be_unknown(
     fill(installation)
     said = installation.run("klines", LONGI, "--adjust", "qfq", "--format", "csv")
     assert (
-        "the upstream was never asked for the ex-rights of 601012.SH, and only 1 of them is known: "
-        "prices before one are not adjusted; `quantsync sync stocks --symbols 601012.SH` fetches "
-        "them\n"
+        "the ex-rights of 601012.SH are not known to be complete (1 recorded): the upstream was "
+        "not asked yet, or could not say; prices before one that is missing are not adjusted; "
+        "`quantsync sync stocks --symbols 601012.SH` fetches them\n"
     ) in said.stderr
 
 
