@@ -133,6 +133,11 @@ def compare(
         if _known_to(known, name) >= session:
             continue
         close = closes.get(name)
+        if _known_to(bars, name) < before <= _known_to(known, name) and reference is not None:
+            # This run fetches the bar that is to be compared: the fetch looks again.
+            if with_unknown:
+                plan.items.append(Item(name, end=session, held=True, reference=reference))
+            continue
         if close is None or _known_to(bars, name) < before or _known_to(known, name) < close[0]:
             # What lies between the bars held and the list may hide an ex-right.
             if with_unknown:
@@ -182,6 +187,30 @@ def _waves(items: Sequence[Item], sizing: BatchSizing) -> list[WavePlan]:
         BatchPlan(Work.EX_RIGHT, tuple(items[at : at + size])) for at in range(0, len(items), size)
     ]
     return list(into_waves(STOCK_QUEUE, batches, sizing))
+
+
+def close_shows_none(runtime: Runtime, item: Item) -> OutcomeRow | None:
+    """The outcome where a bar that was missing at the list's time shows that nothing happened.
+
+    None if that bar is not held yet, or differs: the upstream must be asked.
+    """
+    if not item.held or item.end is None or item.reference is None:
+        return None
+    before = runtime.calendar.offset(item.end, -1)
+    bars = runtime.lake.read(
+        Dataset.KLINE,
+        Period.DAILY,
+        names=[item.subject],
+        window=Window(before, before),
+        columns=("close", "state"),
+    ).to_pylist()
+    if not bars or bars[0]["state"] != BarState.FINAL.value:
+        return None
+    if abs(bars[0]["close"] - item.reference) >= _CENT:
+        return None
+    return OutcomeRow(
+        item.subject, Outcome.UNCHANGED.value, covered_from=item.end, covered_to=item.end
+    )
 
 
 def fetch_events(

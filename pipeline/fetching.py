@@ -33,7 +33,7 @@ from market.bars import Dataset
 from market.errors import QuantsyncError
 from market.sessions import Window
 from market.symbols import parse_stock
-from pipeline.ex_rights import ASKED, fetch_events
+from pipeline.ex_rights import ASKED, close_shows_none, fetch_events
 from pipeline.identity import process_identity
 from pipeline.patience import patiently
 from pipeline.proof import bars_proof, empty_board
@@ -336,7 +336,9 @@ def _fetch_members(
 def _fetch_ex_rights(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
-    del runtime, plan
+    del plan
+    if (unchanged := close_shows_none(runtime, item)) is not None:
+        return unchanged
     events, asked, outcome = fetch_events(source, item, _retried)
     haul.add(Work.EX_RIGHT.value, events)
     haul.add(ASKED, asked)

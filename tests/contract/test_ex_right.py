@@ -15,9 +15,11 @@ from market.bars import Dataset
 from market.periods import Period
 from market.sessions import Window, exchange_calendar
 from storage.adjusting import adjust
+from storage.coverage import extend_coverage, read_coverage
 from storage.database import Database
 from storage.errors import CorruptFileError
 from storage.ex_right import EX_RIGHT_FILE, EX_RIGHT_SCHEMA, ExRights, read_lake_ex_rights
+from storage.ex_right_coverage import vouch
 from storage.ex_right_tables import ex_right
 from storage.lake import Lake
 from storage.queries import klines
@@ -184,3 +186,25 @@ def test_klines_are_adjusted_on_read_and_the_files_stay_as_they_are(store: ExRig
     names = klines(lake, LONGI, Period.DAILY, adjust=Adjustment.QFQ).column_names
     assert names == ["end_at", "open", "high", "low", "close", "volume", "amount"]
     assert {path: path.read_bytes() for path in lake.root.rglob("kline.parquet")} == files
+
+
+def test_a_list_extends_what_is_known_and_makes_nothing_known_that_was_never_asked(
+    database: Database,
+) -> None:
+    """Neither does it take back what is known further, nor touch the coverage of bars."""
+    until = {LONGI: SESSIONS[3], MOUTAI: SESSIONS[9]}
+    with database.writing() as connection:
+        for name, last in until.items():
+            for dataset, period in (("ex_right", "session"), ("kline", "daily")):
+                proven = (SESSIONS[0], last)
+                extend_coverage(connection, dataset, period, name, proven, "run")
+
+    vouch(database, [LONGI, MOUTAI, "000001.SZ"], SESSIONS[5])
+
+    known = read_coverage(database, "ex_right", "session")
+    assert {n: c.ranges[-1].end for n, c in known.items()} == {
+        LONGI: SESSIONS[5],
+        MOUTAI: SESSIONS[9],
+    }
+    bars = read_coverage(database, "kline", "daily")
+    assert {n: c.ranges[-1].end for n, c in bars.items()} == until

@@ -1,16 +1,22 @@
 """A symbol list held against the stored closes: who went ex-right, who did not, who may have."""
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from market.bars import Dataset
 from market.boards import SYMBOL_LIST_SCHEMA
+from market.periods import Period
 from market.sessions import Window
-from pipeline.ex_rights import ExRightPlan, compare
+from pipeline.ex_rights import ExRightPlan, close_shows_none, compare
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
 from storage.coverage import Coverage
-from storage.run_records import BatchPlan, Item, Work
+from storage.run_records import BatchPlan, Item, OutcomeRow, Work
+from tests.fixtures.bars import bars_of, daily_bar
 
 BEFORE, SESSION = date(2025, 12, 30), date(2025, 12, 31)
 SINCE = date(2015, 1, 5)
@@ -71,7 +77,7 @@ def test_a_suspended_symbol_waits_for_its_first_trade() -> None:
     [
         {"known": {}},
         {"closes": {}},
-        {"bars": {NAME: covered(date(2025, 12, 29))}},
+        {"bars": {NAME: covered(date(2025, 12, 29))}, "known": {NAME: covered(date(2025, 12, 29))}},
         {"known": {NAME: covered(date(2025, 12, 29))}},
     ],
 )
@@ -79,6 +85,37 @@ def test_where_bars_or_ex_rights_have_a_hole_the_list_proves_nothing(lacking: An
     """An equal close may hide two changes: daily runs ask, minute runs leave it to them."""
     assert plan(**lacking) == ExRightPlan(items=[Item(NAME, end=SESSION)])
     assert plan(**lacking, with_unknown=False) == ExRightPlan()
+
+
+def test_a_bar_that_this_run_fetches_is_compared_when_it_is_there(tmp_path: Path) -> None:
+    """The last sync was during the session before: its bar was provisional, the list's one is not.
+
+    An equal close costs no request; another one, or none yet, asks.
+    """
+    lagging: dict[str, Any] = {"bars": {NAME: covered(date(2025, 12, 29))}}
+    (item,) = plan(**lagging).items
+    assert item == Item(NAME, end=SESSION, held=True, reference=10.0)
+    assert plan(**lagging, with_unknown=False) == ExRightPlan()
+
+    runtime = Runtime(Settings(quantsync_home=tmp_path))
+    outcomes = []
+    for fetch, bar in enumerate(
+        (
+            None,
+            daily_bar(NAME, BEFORE, close=10.0, state="provisional"),
+            daily_bar(NAME, BEFORE, close=9.9),
+            daily_bar(NAME, BEFORE, close=10.0),
+        )
+    ):
+        if bar:
+            later = daily_bar(NAME, BEFORE, fetch=fetch)["fetched_at"]
+            bars = bars_of([{**bar, "fetched_at": later}])
+            runtime.lake.write(Dataset.KLINE, Period.DAILY, bars)
+        outcomes.append(close_shows_none(runtime, item))
+    assert outcomes[:3] == [None, None, None]
+    assert outcomes[3] == OutcomeRow(NAME, "unchanged", covered_from=SESSION, covered_to=SESSION)
+    runtime.lake.write(Dataset.KLINE, Period.DAILY, bars_of([daily_bar(NAME, BEFORE)]))
+    assert close_shows_none(runtime, Item(NAME, end=SESSION, reference=10.0)) is None
 
 
 def test_a_long_suspension_is_no_hole() -> None:
