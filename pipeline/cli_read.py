@@ -16,6 +16,12 @@ from market.periods import FETCHED_PERIODS, parse_period
 from market.sessions import Window
 from market.symbols import parse_symbol
 from pipeline import output
+from pipeline.cli_adjust import (
+    AdjustmentName,
+    MethodName,
+    note_unknown_events,
+    read_adjusting,
+)
 from pipeline.cli_boards import NothingHeldError, print_changes, read_kind
 from pipeline.kline_reading import (
     AnyPeriod,
@@ -57,13 +63,15 @@ def _klines(
     end: To = None,
     as_of: AsOfText = None,
     revisions: Revisions = False,
+    adjust: AdjustmentName = "none",
+    method: MethodName = "ratio",
     form: Annotated[
         str, typer.Option("--format", help="table, csv, json or parquet (with --out).")
     ] = "table",
     out: Annotated[Path | None, typer.Option("--out", help="Write to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the bars held of one symbol or board (unadjusted)."""
+    """Print the bars held of one symbol or board; unadjusted unless asked otherwise."""
     form = "json" if as_json else form
     if form not in ("table", "csv", "json", "parquet"):
         raise UsageError(f"--format {form!r}: use table, csv, json or parquet")
@@ -87,6 +95,7 @@ def _klines(
         return
     columns = (*KLINE_COLUMNS, "state")
     evidence = evidence_for(runtime, dataset, name, length, instant)
+    wanted = read_adjusting(runtime, dataset, name, adjust, method, instant)
     bars = klines(
         reader_for(runtime, instant),
         name,
@@ -95,6 +104,7 @@ def _klines(
         dataset=dataset,
         columns=columns,
         evidence=evidence,
+        **wanted,
     )
     if not bars.num_rows:
         raise NothingHeldError(
@@ -106,6 +116,7 @@ def _klines(
         )
     _print_bars(bars.drop_columns("state"), form, out)
     _note_provisional(bars)
+    note_unknown_events(runtime, name, bars, wanted)
 
 
 def _note_provisional(bars: pa.Table) -> None:

@@ -19,6 +19,7 @@ from market.boards import BOARD_LIST_SCHEMA, BOARD_MEMBERS_SCHEMA, SYMBOL_LIST_S
 from market.errors import QuantsyncError
 from market.periods import Period
 from pipeline.broker import BrokerUnreachableError
+from pipeline.ex_rights import commit_events
 from pipeline.identity import process_identity
 from pipeline.plans import extend_after_list
 from pipeline.prices import settle_prices
@@ -27,7 +28,15 @@ from pipeline.runtime import Runtime
 from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
 from storage.killpoints import KillPoint, reach
-from storage.run_records import BatchPlan, Claim, QuarantinedBar, RunState, RunStatus, Work
+from storage.run_records import (
+    BatchPlan,
+    Claim,
+    QuarantinedBar,
+    RunState,
+    RunStatus,
+    WavePlan,
+    Work,
+)
 
 log = logging.getLogger(__name__)
 
@@ -144,16 +153,7 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
     if any(table["rows"] for _, manifest in staged for table in manifest["tables"].values()):
         settle_prices(runtime, status.upstream)
     _write_bars(runtime, staged, done, hold)
-    extension, notices = [], []
-    for plan, manifest in staged:
-        if plan.work.dataset is None:
-            _write_list(runtime, status, plan, manifest, done)
-    for plan, manifest in staged:
-        if plan.work in (Work.SYMBOL_LIST, Work.BOARD_LIST):
-            session = date.fromisoformat(manifest["session"])
-            waves, said = extend_after_list(runtime, status, session)
-            extension += waves
-            notices += said
+    extension, notices = _write_others(runtime, status, staged, done)
     recorded = ledger.commit_wave(
         claim,
         bars_written=done.bars_written,
@@ -187,6 +187,37 @@ def settle_half_commit(runtime: Runtime, run_id: str, wave: int) -> None:
 
 
 _Staged = list[tuple[BatchPlan, dict[str, Any]]]
+
+
+def _write_others(
+    runtime: Runtime, status: RunStatus, staged: _Staged, done: _Committed
+) -> tuple[list[WavePlan], list[str]]:
+    """Write lists and ex-rights; the waves and notices that follow from the lists."""
+    for plan, manifest in staged:
+        if plan.work is Work.EX_RIGHT:
+            commit_events(runtime, status.run_id, manifest)
+        elif plan.work.dataset is None:
+            _write_list(runtime, status, plan, manifest, done)
+    extension: list[WavePlan] = []
+    notices: list[str] = []
+    for plan, manifest in staged:
+        if plan.work in (Work.SYMBOL_LIST, Work.BOARD_LIST):
+            listing = _taken_listing(runtime, plan, manifest, done)
+            session = date.fromisoformat(manifest["session"])
+            waves, said = extend_after_list(runtime, status, session, listing)
+            extension += waves
+            notices += said
+    return extension, notices
+
+
+def _taken_listing(
+    runtime: Runtime, plan: BatchPlan, manifest: Mapping[str, Any], done: _Committed
+) -> pa.Table | None:
+    """The symbol list of a batch, if it is one and was taken."""
+    name = Work.SYMBOL_LIST.value
+    if plan.work is not Work.SYMBOL_LIST or done.refused or name not in manifest["tables"]:
+        return None
+    return runtime.staging.read(manifest, name)
 
 
 def _write_bars(

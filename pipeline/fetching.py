@@ -21,7 +21,6 @@ from tenacity import (
 from ingest import wire
 from ingest.pacing import Lane
 from ingest.source import (
-    Adjustment,
     EmptyBoardError,
     Outcome,
     Source,
@@ -29,11 +28,13 @@ from ingest.source import (
     TruncatedListError,
     failure_of,
 )
+from market.adjustments import Adjustment
 from market.bars import Dataset
 from market.errors import QuantsyncError
 from market.sessions import Window
 from market.symbols import parse_stock
 from pipeline.doubting import judge
+from pipeline.ex_rights import ASKED, close_shows_none, fetch_events
 from pipeline.identity import process_identity
 from pipeline.patience import patiently
 from pipeline.proof import bars_proof, empty_board
@@ -341,12 +342,25 @@ def _fetch_members(
     )
 
 
+def _fetch_ex_rights(
+    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
+) -> OutcomeRow:
+    del plan
+    if (unchanged := close_shows_none(runtime, item)) is not None:
+        return unchanged
+    events, asked, outcome = fetch_events(source, item, _retried)
+    haul.add(Work.EX_RIGHT.value, events)
+    haul.add(ASKED, asked)
+    return outcome
+
+
 _FETCHERS: dict[Work, Callable[[Runtime, BatchPlan, Item, Source, _Haul], OutcomeRow]] = {
     Work.KLINE: _fetch_klines,
     Work.BOARD_KLINE: _fetch_klines,
     Work.SYMBOL_LIST: _fetch_symbol_list,
     Work.BOARD_LIST: _fetch_board_list,
     Work.BOARD_MEMBERS: _fetch_members,
+    Work.EX_RIGHT: _fetch_ex_rights,
 }
 
 

@@ -16,6 +16,7 @@ from market.sessions import TradingCalendar, exchange_calendar
 from pipeline.settings import Settings, read_settings
 from storage.catalog import Catalog
 from storage.database import Database
+from storage.ex_right import ExRights
 from storage.killpoints import arm
 from storage.lake import Lake
 from storage.ledger import Ledger
@@ -102,6 +103,11 @@ class Runtime:
         # Less than a reconciler's period: one that waited longer would keep all else waiting.
         wait_s = self.settings.reconcile_every_s * 2 / 3
         return Lake(self.settings.lake_path, lock_wait_s=wait_s)
+
+    @cached_property
+    def ex_rights(self) -> ExRights:
+        """Ex-rights, from which prices are adjusted on read."""
+        return ExRights(self.database, self.settings.lake_path)
 
     @cached_property
     def staging(self) -> Staging:

@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     settled_at: time = Field(
         default=SETTLED_AT, description="From then on the day's closing bars are final, in Shanghai"
     )
+    sync_events: bool = Field(
+        default=True, description="Stock runs fetch ex-rights too: two requests a symbol once"
+    )
     batch_lease_s: float = Field(default=120.0, gt=0, description="A silent worker loses its batch")
     batch_deadline_s: float = Field(default=1500.0, gt=0, description="A batch stops after this")
     batch_seconds: float = Field(

@@ -278,10 +278,12 @@ def end_run_if_done(connection: Connection, run_id: str, now: float) -> None:
     )
 
 
-def _outcome_counts(connection: Connection, run_id: str) -> dict[str, int]:
+def _outcome_counts(
+    connection: Connection, run_id: str, *which: ColumnElement[bool]
+) -> dict[str, int]:
     rows = connection.execute(
         select(sync_outcome.c.outcome, func.count())
-        .where(sync_outcome.c.run_id == run_id)
+        .where(sync_outcome.c.run_id == run_id, *which)
         .group_by(sync_outcome.c.outcome)
         .order_by(sync_outcome.c.outcome)
     ).all()
@@ -329,7 +331,12 @@ def status_of(connection: Connection, row: Row[Any], now: float) -> RunStatus:
         done=int(batches[2]),
         requests=int(batches[3]),
         bars_written=int(waves[2]),
-        outcomes=_outcome_counts(connection, row.run_id),
+        outcomes=_outcome_counts(
+            connection, row.run_id, sync_outcome.c.work != Work.EX_RIGHT.value
+        ),
+        ex_rights=_outcome_counts(
+            connection, row.run_id, sync_outcome.c.work == Work.EX_RIGHT.value
+        ),
         deadline_at=row.deadline_at,
         trouble=waves[3],
     )

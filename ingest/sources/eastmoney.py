@@ -16,7 +16,7 @@ AKShare column      ours
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from types import ModuleType, SimpleNamespace
 from typing import cast
 
@@ -27,16 +27,18 @@ import pyarrow.compute as pc
 
 from ingest import wire
 from ingest.source import (
-    Adjustment,
     Bars,
     EmptyBoardError,
+    FoundExRights,
     SchemaDriftError,
     TruncatedListError,
     UnknownSymbolError,
 )
 from ingest.sources.bodies import NO_ROWS, Question, diagnose, history_of_empty, list_total
+from ingest.sources.ex_rights import find_ex_rights
 from ingest.sources.owners import board_owner, check_owner, owner_of
 from ingest.validation import bar_states
+from market.adjustments import Adjustment
 from market.bars import END_AT_TYPE, Dataset, bar_schema, sorted_bars
 from market.boards import (
     BOARD_LIST_SCHEMA,
@@ -51,6 +53,7 @@ from market.sessions import SESSION_CLOSE, SETTLED_AT, Window
 from market.symbols import Symbol, SymbolKind, parse_symbol
 
 SHARES_PER_LOT = 100
+_FIRST_SESSION = date(1990, 12, 19)
 
 
 def _akshare() -> ModuleType:
@@ -126,6 +129,19 @@ class EastmoneySource:
         for exchange in answer.exchanges:
             check_owner(question, exchange, owner_of(symbol))
         return self._bars(Dataset.KLINE, str(symbol), period, window, answer)
+
+    def fetch_ex_rights(
+        self, symbol: Symbol, session: date, reference: float | None = None
+    ) -> FoundExRights:
+        """All ex-rights of one A share, from its raw and adjusted prices; two requests or three.
+
+        Raises:
+            NotServedError: The upstream has bars of it, and no adjusted ones.
+            SourceError: Typed by cause; see :mod:`ingest.source`.
+        """
+        window = Window(_FIRST_SESSION, session)
+        fetch = lambda kind: self.fetch_klines(symbol, Period.DAILY, window, kind)  # noqa: E731
+        return find_ex_rights(str(symbol), session, fetch, reference)
 
     def fetch_board_klines(self, kind: BoardKind, board: str, window: Window) -> Bars:
         """Daily bars of a board within a closed window of sessions; one request.

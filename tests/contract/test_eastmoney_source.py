@@ -13,7 +13,6 @@ import pytest
 from ingest import wire
 from ingest.pacing import Lane, UnlimitedBudget
 from ingest.source import (
-    Adjustment,
     EmptyBoardError,
     MalformedBodyError,
     OtherSymbolError,
@@ -26,6 +25,7 @@ from ingest.source import (
     UpstreamTimeoutError,
 )
 from ingest.sources.eastmoney import EastmoneySource
+from market.adjustments import Adjustment
 from market.bars import Dataset, bar_schema
 from market.boards import BoardKind
 from market.clock import FixedClock
