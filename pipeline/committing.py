@@ -17,6 +17,7 @@ from market.bars import Dataset, bar_schema
 from market.boards import BOARD_LIST_SCHEMA, BOARD_MEMBERS_SCHEMA, SYMBOL_LIST_SCHEMA, BoardKind
 from market.errors import QuantsyncError
 from market.periods import Period
+from pipeline.absences import record_absences
 from pipeline.broker import BrokerUnreachableError
 from pipeline.identity import process_identity
 from pipeline.plans import extend_after_list
@@ -138,6 +139,7 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
     if any(table["rows"] for _, manifest in staged for table in manifest["tables"].values()):
         settle_prices(runtime, status.upstream)
     _write_bars(runtime, staged, done, hold)
+    record_absences(runtime, claim.run_id, staged)
     extension, notices = [], []
     for plan, manifest in staged:
         if plan.work.dataset is None:
@@ -218,11 +220,13 @@ def _write_list(
     if plan.work.value not in manifest["tables"]:
         return  # every item of the batch failed; the outcomes say why
     table = runtime.staging.read(manifest, plan.work.value)
-    session = runtime.calendar.latest_started(runtime.clock(status.upstream).now())
-    run_id = status.run_id
+    now = runtime.clock(status.upstream).now()
+    session, run_id = runtime.calendar.latest_started(now), status.run_id
     if plan.work is Work.SYMBOL_LIST:
         listing = table.select(SYMBOL_LIST_SCHEMA.names).cast(SYMBOL_LIST_SCHEMA)
-        changes = {"symbols": runtime.catalog.replace_symbols(listing, session, run_id)}
+        settled = runtime.calendar.latest_settled(now) == session
+        change = runtime.catalog.replace_symbols(listing, session, run_id, settled=settled)
+        changes = {"symbols": change}
     elif plan.work is Work.BOARD_LIST:
         assert plan.board_kind is not None
         boards = table.select(BOARD_LIST_SCHEMA.names).cast(BOARD_LIST_SCHEMA)

@@ -141,7 +141,7 @@ def _wanted_waves(
         wave_items=runtime.settings.wave_items,
     )
     if kind == STOCKS:
-        work, dataset, subjects = Work.KLINE, Dataset.KLINE, _symbols(runtime, names)
+        work, dataset, subjects = Work.KLINE, Dataset.KLINE, stock_subjects(runtime, names)
     else:
         work, dataset = Work.BOARD_KLINE, Dataset.BOARD_KLINE
         subjects = _boards(runtime, _BOARD_KINDS[kind], names)
@@ -174,7 +174,13 @@ def _wanted_waves(
     return waves + kline_waves, notices, len(complete)
 
 
-def _symbols(runtime: Runtime, names: Sequence[str] | None) -> list[Subject]:
+def queue_of(kind: str) -> str:
+    """The queue of a kind of run."""
+    return _QUEUES[kind]
+
+
+def stock_subjects(runtime: Runtime, names: Sequence[str] | None) -> list[Subject]:
+    """Symbols with what the lists say of them; None: all that are listed."""
     known = {row.symbol: row for row in runtime.catalog.symbols(listed_only=False)}
     if names is None:
         wanted = [row.symbol for row in known.values() if row.listed]

@@ -22,6 +22,7 @@ from storage.catalog_rows import (
 )
 from storage.database import Database
 from storage.list_quarantine import doubt_about, set_aside, settle
+from storage.listing import note_listing, note_suspended, proven_suspended
 from storage.tables import board, board_member, symbol
 
 _LOCK = 7_215_003
@@ -95,13 +96,17 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def replace_symbols(self, listing: pa.Table, session: date, run_id: str) -> ListChange:
+    def replace_symbols(
+        self, listing: pa.Table, session: date, run_id: str, *, settled: bool = True
+    ) -> ListChange:
         """Take a whole list of symbols as of a session, or set it aside. Idempotent.
 
         Args:
             listing: ``SYMBOL_LIST_SCHEMA``.
             session: The session it shows.
             run_id: Who fetched it.
+            settled: Whether the session is over: only then does a symbol without a price prove that
+                it did not trade.
         """
         codes = listing["symbol"].to_pylist()
         with self._database.writing() as connection:
@@ -114,6 +119,7 @@ class Catalog:
             )
             if refused:
                 return refused
+            suspended = proven_suspended(listing) if settled else frozenset()
             rows = [
                 {
                     "symbol": row["symbol"],
@@ -121,13 +127,15 @@ class Catalog:
                     "listed": True,
                     "first_listed": session,
                     "last_listed": session,
-                    "suspended_on": session if row["suspended"] else None,
+                    "suspended_on": session if row["symbol"] in suspended else None,
                 }
                 for row in listing.to_pylist()
             ]
             upsert(connection, symbol, symbol.c.symbol, rows)
             gone = symbol.c.symbol.in_(sorted(held.keys() - set(codes)))
             connection.execute(update(symbol).where(gone).values(listed=False))
+            note_listing(connection, {r["symbol"]: r["name"] for r in rows}, session, taken)
+            note_suspended(connection, suspended, session)
         return _change(held, {row["symbol"]: row["name"] for row in rows})
 
     def replace_boards(

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import storage.identity_tables
 import storage.ledger_tables
 import storage.tables  # noqa: F401
 from storage.metadata import metadata
