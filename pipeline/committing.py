@@ -23,11 +23,20 @@ from pipeline.identity import process_identity
 from pipeline.plans import extend_after_list
 from pipeline.prices import settle_prices
 from pipeline.pulse import pulse, working_on
+from pipeline.recoding import recode
 from pipeline.runtime import Runtime
 from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
 from storage.killpoints import KillPoint, reach
-from storage.run_records import BatchPlan, Claim, QuarantinedBar, RunState, RunStatus, Work
+from storage.run_records import (
+    BatchPlan,
+    Claim,
+    QuarantinedBar,
+    RunState,
+    RunStatus,
+    WavePlan,
+    Work,
+)
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +49,7 @@ class _Committed:
     bars_written: int = 0
     refused: dict[str, str] = field(default_factory=dict)
     quarantined: list[QuarantinedBar] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
 
 def commit_or_postpone(
@@ -140,10 +150,12 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
         settle_prices(runtime, status.upstream)
     _write_bars(runtime, staged, done, hold)
     record_absences(runtime, claim.run_id, staged)
-    extension, notices = [], []
+    extension: list[WavePlan] = []
+    notices = done.notices
     for plan, manifest in staged:
         if plan.work.dataset is None:
             _write_list(runtime, status, plan, manifest, done)
+            recode(runtime, after_each=hold)
     for plan, _ in staged:
         if plan.work in (Work.SYMBOL_LIST, Work.BOARD_LIST):
             waves, said = extend_after_list(runtime, status)
@@ -245,6 +257,7 @@ def _write_list(
                     item.subject, members, session, run_id
                 )
     for name, change in changes.items():
+        done.notices += change.notices
         if not change.accepted:
             done.refused[name] = str(change.reason)
 

@@ -21,6 +21,7 @@ from scheduling.planner import (
     plan_members,
     plan_window,
 )
+from storage.aliases import read_aliases
 from storage.coverage import Coverage, read_coverage
 from storage.run_records import RunPlan, RunStatus, WavePlan, Work, new_run_id
 
@@ -185,7 +186,9 @@ def stock_subjects(runtime: Runtime, names: Sequence[str] | None) -> list[Subjec
     if names is None:
         wanted = [row.symbol for row in known.values() if row.listed]
     else:
-        wanted = list(dict.fromkeys(str(parse_stock(name)) for name in names))
+        present = read_aliases(runtime.database)  # the upstream knows no code but the present one
+        codes = (str(parse_stock(name)) for name in names)
+        wanted = list(dict.fromkeys(present.get(code, code) for code in codes))
     subjects = []
     for name in wanted:
         row = known.get(name)

@@ -14,6 +14,7 @@ from market.clock import Clock, SystemClock
 from market.errors import ConfigurationError
 from market.sessions import TradingCalendar, exchange_calendar
 from pipeline.settings import Settings, read_settings
+from storage.aliases import read_aliases
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.killpoints import arm
@@ -99,7 +100,7 @@ class Runtime:
     @cached_property
     def lake(self) -> Lake:
         """Bars in Parquet."""
-        return Lake(self.settings.lake_path)
+        return Lake(self.settings.lake_path, aliases=lambda: read_aliases(self.database))
 
     @cached_property
     def staging(self) -> Staging:

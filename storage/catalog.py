@@ -6,13 +6,14 @@ A list of an earlier session than one already taken is refused: history is not r
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
 from sqlalchemy import Connection, func, select, update
 
 from market.boards import BoardKind, InvalidBoardError
+from storage.aliases import aliases_within
 from storage.catalog_rows import (
     close_intervals,
     name_boards,
@@ -21,6 +22,7 @@ from storage.catalog_rows import (
     upsert,
 )
 from storage.database import Database
+from storage.identity import renumber
 from storage.list_quarantine import doubt_about, set_aside, settle
 from storage.listing import note_listing, note_suspended, proven_suspended
 from storage.tables import board, board_member, symbol
@@ -35,6 +37,7 @@ class ListChange:
     Attributes:
         accepted: False if it was set aside; the list held stays.
         reason: Why it was set aside, or that it is older than the one held.
+        notices: What a person should know of it, such as a renumbered code.
     """
 
     accepted: bool
@@ -43,6 +46,7 @@ class ListChange:
     removed: int = 0
     renamed: int = 0
     kept: int = 0
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,10 @@ class Catalog:
             )
             if refused:
                 return refused
+            names = {row["symbol"]: row["name"] for row in listing.to_pylist()}
+            notices = renumber(connection, names, session, taken)
+            aliases = aliases_within(connection)
+            held = {aliases.get(code, code): name for code, name in held.items()}
             suspended = proven_suspended(listing) if settled else frozenset()
             rows = [
                 {
@@ -134,9 +142,9 @@ class Catalog:
             upsert(connection, symbol, symbol.c.symbol, rows)
             gone = symbol.c.symbol.in_(sorted(held.keys() - set(codes)))
             connection.execute(update(symbol).where(gone).values(listed=False))
-            note_listing(connection, {r["symbol"]: r["name"] for r in rows}, session, taken)
+            note_listing(connection, names, session, taken)
             note_suspended(connection, suspended, session)
-        return _change(held, {row["symbol"]: row["name"] for row in rows})
+        return replace(_change(held, names), notices=tuple(notices))
 
     def replace_boards(
         self, kind: BoardKind, boards: pa.Table, session: date, run_id: str

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from market.bars import BarState, Dataset
 from market.periods import Period
 from market.sessions import SESSION_CLOSE, Window, bar_end
+from storage.aliases import aliases_within
 from storage.coverage import Coverage, read_coverage
 from storage.database import Database
 from storage.gaps import Attempt, Mask, SeriesFacts
@@ -93,6 +94,7 @@ def read_asked(database: Database, dataset: Dataset, period: Period) -> Asked:
         rows = connection.execute(query).all()
         repairs = [run_id for run_id, text in rows if json.loads(text).get(GAPS_PARAM)]
         windows = dict(_windows_of(connection, repairs))
+        present = aliases_within(connection)
     for run_id, text in rows:
         params = json.loads(text)
         if not params.get("from") or not params.get("to"):
@@ -103,7 +105,8 @@ def read_asked(database: Database, dataset: Dataset, period: Period) -> Asked:
             continue  # it asked for nothing that an earlier run had not asked for
         if params.get("symbols") is None:
             everything.append(window.start)
-        for name in params.get("symbols") or ():
+        for named in params.get("symbols") or ():
+            name = present.get(named, named)
             since[name] = min(since.get(name, window.start), window.start)
     until = max((window.end for window in runs.values()), default=None)
     return Asked(runs, windows, min(everything, default=None), since, until)
@@ -333,9 +336,11 @@ def _attempts(
     query = select(ended).where(ended.c.age <= _ATTEMPTS).order_by(ended.c.subject, ended.c.age)
     attempts: dict[str, list[Attempt]] = {}
     with database.reading() as connection:
+        present = aliases_within(connection)
         for row in connection.execute(query):
-            if row.subject in names and row.run_id in asked.runs:
+            name = present.get(row.subject, row.subject)
+            if name in names and row.run_id in asked.runs:
                 window = asked.windows.get((row.run_id, row.subject), asked.runs[row.run_id])
                 attempt = Attempt(window, row.outcome, row.reason)
-                attempts.setdefault(row.subject, []).append(attempt)
+                attempts.setdefault(name, []).append(attempt)
     return attempts

@@ -5,6 +5,7 @@ are half-open, ``[valid_from, valid_to)``, ranges without trade are closed.
 """
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Date,
     ForeignKey,
@@ -25,9 +26,7 @@ symbol_alias = Table(
     Column("code", String(16), nullable=False, comment="836077.BJ"),
     Column("valid_from", Date, comment="first session it was seen; null: since it was listed"),
     Column("valid_to", Date, comment="first session it bore another code; null: its present code"),
-    Column(
-        "recoded_on", Date, comment="when the lake was rewritten to the present code; else null"
-    ),
+    Column("recoded", Boolean, nullable=False, comment="no bar of the lake stands under it"),
     PrimaryKeyConstraint("symbol_id", "code"),
     UniqueConstraint("code"),
 )

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from market.bars import Dataset
 from market.sessions import Window, exchange_calendar
+from storage.aliases import aliases_within
 from storage.coverage import join_ranges
 from storage.database import Database
 from storage.identity_tables import no_trade
@@ -50,6 +51,9 @@ def add_no_trade(
 ) -> None:
     """Record sessions without trade, by subject, inside the caller's transaction. Idempotent."""
     calendar = exchange_calendar()
+    if dataset is Dataset.KLINE:
+        present = aliases_within(connection)
+        sessions = {present.get(name, name): days for name, days in sessions.items()}
     named = sorted(name for name, days in sessions.items() if days)
     for group in _chunks(named):
         mine = (

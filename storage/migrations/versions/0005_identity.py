@@ -27,9 +27,7 @@ def upgrade() -> None:
             comment="first session it bore another code; null: its present code",
         ),
         sa.Column(
-            "recoded_on",
-            sa.Date(),
-            comment="when the lake was rewritten to the present code; else null",
+            "recoded", sa.Boolean(), nullable=False, comment="no bar of the lake stands under it"
         ),
         sa.ForeignKeyConstraint(
             ["symbol_id"], ["symbol.id"], name=op.f("fk_symbol_alias_symbol_id_symbol")
