@@ -69,12 +69,16 @@ def find_renumberings(
     for old, name in sorted(gone.items()):
         key = matching_name(name) if name else ""
         same = by_name.get(key, []) if key else []
+        proven = False
         for new in same:
             unique = borne[key] == 1 and len(same) == 1
             doubt = None if unique else f"{name} is the name of more than one of them"
-            yield Renumbering(old, new, doubt or _doubt(old, new, taken))
+            doubt = doubt or _doubt(old, new, taken)
+            proven = proven or doubt is None
+            yield Renumbering(old, new, doubt)
         suggested = _by_rule(parse_symbol(old))
-        if not same and suggested in appeared and not _is_claimed(suggested, gone, appeared):
+        by_digits = suggested in appeared and suggested not in same
+        if by_digits and not proven and not _is_claimed(suggested, gone, appeared):
             was = f"was called {name}" if name else "has no known name"
             yield Renumbering(old, suggested, f"{old} {was}, {suggested} is {appeared[suggested]}")
 
