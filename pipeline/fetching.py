@@ -63,11 +63,13 @@ class _Haul:
     Attributes:
         session: The session that lists show: what they mean must not depend on when, or whether,
             their commit can ask the upstream's clock.
+        settled: Whether that session was over.
     """
 
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     outcomes: list[OutcomeRow] = field(default_factory=list)
     session: date | None = None
+    settled: bool = False
 
     def add(self, name: str, table: pa.Table) -> None:
         self.tables.setdefault(name, []).append(table)
@@ -208,7 +210,9 @@ def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
         routes = runtime.routes(status.upstream)
         source = runtime.source(status.upstream)
         if plan.work.dataset is None:
-            haul.session = runtime.calendar.latest_started(source.now())
+            now, settled_at = source.now(), runtime.settings.settled_at
+            haul.session = runtime.calendar.latest_started(now)
+            haul.settled = runtime.calendar.latest_settled(now, settled_at) == haul.session
     except QuantsyncError as error:
         return _fail(runtime, claim, plan, error)
     lane = Lane(status.lane)
@@ -373,7 +377,12 @@ def _stage(
     try:
         manifest = patiently(
             lambda: runtime.staging.write(
-                claim.run_id, claim.number, claim.token, tables, session=haul.session
+                claim.run_id,
+                claim.number,
+                claim.token,
+                tables,
+                session=haul.session,
+                settled=haul.settled,
             ),
             **waiting,  # type: ignore[arg-type]
         )

@@ -24,6 +24,7 @@ from scheduling.planner import (
     plan_members,
     plan_window,
 )
+from storage.aliases import read_aliases
 from storage.coverage import Coverage, read_coverage
 from storage.run_records import RunPlan, RunStatus, WavePlan, Work, new_run_id
 
@@ -166,7 +167,7 @@ def _wanted_waves(
     """Waves, notices, and how many series lack nothing."""
     sizing = _sizing(runtime, upstream)
     if kind == STOCKS:
-        work, dataset, subjects = Work.KLINE, Dataset.KLINE, _symbols(runtime, names)
+        work, dataset, subjects = Work.KLINE, Dataset.KLINE, stock_subjects(runtime, names)
     else:
         work, dataset = Work.BOARD_KLINE, Dataset.BOARD_KLINE
         subjects = _boards(runtime, _BOARD_KINDS[kind], names)
@@ -207,12 +208,20 @@ def _sizing(runtime: Runtime, upstream: str) -> BatchSizing:
     )
 
 
-def _symbols(runtime: Runtime, names: Sequence[str] | None) -> list[Subject]:
+def queue_of(kind: str) -> str:
+    """The queue of a kind of run."""
+    return _QUEUES[kind]
+
+
+def stock_subjects(runtime: Runtime, names: Sequence[str] | None) -> list[Subject]:
+    """Symbols with what the lists say of them; None: all that are listed."""
     known = {row.symbol: row for row in runtime.catalog.symbols(listed_only=False)}
     if names is None:
         wanted = [row.symbol for row in known.values() if row.listed]
     else:
-        wanted = list(dict.fromkeys(str(parse_stock(name)) for name in names))
+        present = read_aliases(runtime.database)  # the upstream knows no code but the present one
+        codes = (str(parse_stock(name)) for name in names)
+        wanted = list(dict.fromkeys(present.get(code, code) for code in codes))
     subjects = []
     for name in wanted:
         row = known.get(name)

@@ -3,7 +3,7 @@
 from market.errors import ConfigurationError
 from pipeline.runtime import LIVE, Runtime
 from storage.errors import StorageError
-from storage.installation import read_fact
+from storage.installation import read_fact, settle_fact
 
 _FACT = "prices"
 
@@ -28,7 +28,7 @@ def settle_prices(runtime: Runtime, upstream: str) -> None:
         StorageError: The home holds prices of the other kind; nothing is to be written.
     """
     wanted = _kind(upstream)
-    held = runtime.ledger.installation_fact(_FACT, wanted)
+    held = settle_fact(runtime.database, _FACT, wanted)
     if held != wanted:
         raise StorageError(_sentence(runtime, held, wanted), _context(runtime))
 

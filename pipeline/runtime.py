@@ -14,6 +14,7 @@ from market.clock import Clock, SystemClock
 from market.errors import ConfigurationError
 from market.sessions import TradingCalendar, exchange_calendar
 from pipeline.settings import Settings, read_settings
+from storage.aliases import read_aliases
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.ex_right import ExRights
@@ -102,7 +103,11 @@ class Runtime:
         """Bars in Parquet."""
         # Less than a reconciler's period: one that waited longer would keep all else waiting.
         wait_s = self.settings.reconcile_every_s * 2 / 3
-        return Lake(self.settings.lake_path, lock_wait_s=wait_s)
+        return Lake(
+            self.settings.lake_path,
+            lock_wait_s=wait_s,
+            aliases=lambda: read_aliases(self.database),
+        )
 
     @cached_property
     def ex_rights(self) -> ExRights:

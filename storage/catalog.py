@@ -6,13 +6,14 @@ A list of an earlier session than one already taken is refused: history is not r
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
 from sqlalchemy import Connection, func, select, update
 
 from market.boards import BoardKind, InvalidBoardError
+from storage.aliases import aliases_within
 from storage.board_history import note_taxonomy
 from storage.catalog_rows import (
     close_intervals,
@@ -22,7 +23,9 @@ from storage.catalog_rows import (
     upsert,
 )
 from storage.database import Database
+from storage.identity import renumber
 from storage.list_quarantine import doubt_about, set_aside, settle
+from storage.listing import note_listing, note_suspended, proven_suspended
 from storage.tables import board, board_member, symbol
 
 _LOCK = 7_215_003
@@ -35,6 +38,7 @@ class ListChange:
     Attributes:
         accepted: False if it was set aside; the list held stays.
         reason: Why it was set aside, or that it is older than the one held.
+        notices: What a person should know of it, such as a renumbered code.
     """
 
     accepted: bool
@@ -43,6 +47,7 @@ class ListChange:
     removed: int = 0
     renamed: int = 0
     kept: int = 0
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +101,17 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def replace_symbols(self, listing: pa.Table, session: date, run_id: str) -> ListChange:
+    def replace_symbols(
+        self, listing: pa.Table, session: date, run_id: str, *, settled: bool = True
+    ) -> ListChange:
         """Take a whole list of symbols as of a session, or set it aside. Idempotent.
 
         Args:
             listing: ``SYMBOL_LIST_SCHEMA``.
             session: The session it shows.
             run_id: Who fetched it.
+            settled: Whether the session is over: only then does a symbol without a price prove that
+                it did not trade.
         """
         codes = listing["symbol"].to_pylist()
         with self._database.writing() as connection:
@@ -115,6 +124,11 @@ class Catalog:
             )
             if refused:
                 return refused
+            names = {row["symbol"]: row["name"] for row in listing.to_pylist()}
+            notices = renumber(connection, names, session, taken)
+            aliases = aliases_within(connection)
+            held = {aliases.get(code, code): name for code, name in held.items()}
+            suspended = proven_suspended(listing) if settled else frozenset()
             rows = [
                 {
                     "symbol": row["symbol"],
@@ -122,14 +136,16 @@ class Catalog:
                     "listed": True,
                     "first_listed": session,
                     "last_listed": session,
-                    "suspended_on": session if row["suspended"] else None,
+                    "suspended_on": session if row["symbol"] in suspended else None,
                 }
                 for row in listing.to_pylist()
             ]
             upsert(connection, symbol, symbol.c.symbol, rows)
             gone = symbol.c.symbol.in_(sorted(held.keys() - set(codes)))
             connection.execute(update(symbol).where(gone).values(listed=False))
-        return _change(held, {row["symbol"]: row["name"] for row in rows})
+            note_listing(connection, names, session, taken)
+            note_suspended(connection, suspended, session)
+        return replace(_change(held, names), notices=tuple(notices))
 
     def replace_boards(
         self, kind: BoardKind, boards: pa.Table, session: date, run_id: str

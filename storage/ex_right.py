@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from market.adjustments import Adjustment, AdjustMethod, ExRight, one_per_session, steps_of
 from storage.catalog_rows import upsert
@@ -264,6 +264,25 @@ def _is_same(known: ExRight | None, found: ExRight) -> bool:
     return known is not None and all(
         abs(getattr(known, name) - getattr(found, name)) < _SAME for name in _NUMBERS
     )
+
+
+def move_ex_rights(connection: Connection, keep: int, other: int) -> None:
+    """Give the ex-rights of one symbol id to another; follow it with :func:`write_factors_of`."""
+    connection.execute(
+        delete(ex_right_factor).where(ex_right_factor.c.symbol_id.in_([keep, other]))
+    )
+    connection.execute(update(ex_right).where(ex_right.c.symbol_id == other).values(symbol_id=keep))
+
+
+def write_factors_of(connection: Connection, symbol_id: int, code: str) -> None:
+    """Compute a symbol's factors anew, inside the caller's transaction.
+
+    Args:
+        connection: In the transaction.
+        symbol_id: The symbol.
+        code: The code it bears now.
+    """
+    _write_factors(connection, {code: symbol_id}, _current(connection, [code]))
 
 
 def _write_factors(

@@ -36,7 +36,7 @@ from storage.ledger_statements import (
     status_of,
     still_running,
 )
-from storage.ledger_tables import installation, sync_batch, sync_outcome, sync_run, sync_wave
+from storage.ledger_tables import sync_batch, sync_outcome, sync_run, sync_wave
 from storage.run_records import (
     BatchPlan,
     BatchState,
@@ -445,14 +445,3 @@ class Ledger:
         with self._database.reading() as connection:
             rows = connection.execute(query.limit(limit) if limit else query).mappings().all()
         return [dict(row) for row in rows]
-
-    def installation_fact(self, name: str, value: str) -> str:
-        """Record a fact about this installation if it is not yet known; the fact as known."""
-        with self._database.writing() as connection:
-            known = connection.scalar(
-                select(installation.c.value).where(installation.c.name == name)
-            )
-            if known is not None:
-                return str(known)
-            connection.execute(insert(installation).values(name=name, value=value))
-        return value

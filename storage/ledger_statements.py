@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select, update
 
+from storage.aliases import aliases_within
 from storage.coverage import extend_coverage
 from storage.ledger_tables import (
     sync_batch,
@@ -222,11 +223,13 @@ def cover(connection: Connection, claim: Claim) -> None:
         .where(sync_batch.c.state == BatchState.COMMITTED.value)
         .where(sync_outcome.c.covered_from.is_not(None))
     ).all()
+    present = aliases_within(connection)  # it may have been planned before it was renumbered
     for text, subject, start, end in rows:
         plan = BatchPlan.from_json(text)
         dataset = plan.work.dataset.value if plan.work.dataset else plan.work.value
         period = plan.period.value if plan.period else "session"
-        extend_coverage(connection, dataset, period, subject, (start, end), claim.run_id)
+        name = present.get(subject, subject)
+        extend_coverage(connection, dataset, period, name, (start, end), claim.run_id)
 
 
 def add_notices(connection: Connection, run_id: str, notices: Sequence[str]) -> None:

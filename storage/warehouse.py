@@ -25,6 +25,7 @@ from market.bars import (
 )
 from market.periods import Period
 from market.sessions import Window
+from storage.aliases import all_codes, read_aliases, under_present_codes
 from storage.database import Database
 from storage.merging import one_per_key
 from storage.tables import KLINE_TABLES
@@ -62,6 +63,8 @@ class Warehouse:
         """
         if not bars.num_rows:
             return WriteCount(0, 0, 0, 0)
+        if dataset is Dataset.KLINE:
+            bars = under_present_codes(bars, read_aliases(self._database))
         # A key twice in one statement is an error to PostgreSQL and a wrong count to SQLite.
         single = one_per_key(dataset, bars)
         arrived = {"incoming": self._columns(dataset, single)}
@@ -141,6 +144,8 @@ class Warehouse:
             start, end = window.start.isoformat(), window.end.isoformat()
             conditions.append(f"k.session >= '{start}' AND k.session <= '{end}'")
         if names is not None:
+            if dataset is Dataset.KLINE:
+                names = all_codes(names, read_aliases(self._database))
             listed = ", ".join("'" + name.replace("'", "''") + "'" for name in sorted(names))
             conditions.append(f"o.{statements.code} IN ({listed or 'NULL'})")
         query = statements.select(conditions)

@@ -170,6 +170,7 @@ class EastmoneySource:
         """
         ak = _akshare()
         frame = self._list(Question("the symbol list", {}), ak.stock_zh_a_spot_em, "代码")
+        frame = frame[[_is_stock(code) for code in frame["代码"]]]
         names, close = frame["名称"].astype(str), frame["最新价"]
         return pa.table(
             {
@@ -379,6 +380,11 @@ def _shares(key: str, frame: pd.DataFrame) -> pa.Array:
     if not np.equal(np.mod(lots, 1), 0).all():
         raise SchemaDriftError(f"klines of {key} have fractions of a lot as volume", {"key": key})
     return pa.array((lots * SHARES_PER_LOT).astype(np.int64))
+
+
+def _is_stock(code: str) -> bool:
+    """Whether a listed code is an A share: the list also names convertible bonds of Beijing."""
+    return parse_symbol(_stock_of(code)).kind is SymbolKind.STOCK
 
 
 def _stock_of(code: str) -> str:

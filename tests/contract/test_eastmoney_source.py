@@ -1,17 +1,21 @@
 """The Eastmoney source against a real server: whole answers in our schema, lies as typed errors."""
 
 import json
+import shutil
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ingest import wire
 from ingest.pacing import Lane, UnlimitedBudget
+from ingest.simulator.replay.market import ReplayMarket
+from ingest.simulator.server import SimulatorServer
 from ingest.source import (
     EmptyBoardError,
     MalformedBodyError,
@@ -32,12 +36,11 @@ from market.clock import FixedClock
 from market.errors import InvalidSymbolError
 from market.periods import Period
 from market.sessions import Window
-from market.symbols import parse_symbol
+from market.symbols import SymbolKind, parse_symbol
 from tests.fixtures.misbehaving import Answer, MisbehavingServer, respond
 
 if TYPE_CHECKING:
     from ingest.simulator.seeded.market import SeededMarket
-    from ingest.simulator.server import SimulatorServer
 
 MOUTAI = parse_symbol("600519")
 DECEMBER = Window(date(2025, 12, 1), date(2025, 12, 31))
@@ -188,6 +191,27 @@ def test_lists_are_whole_and_fresh(
     for _ in range(2):
         source.fetch_board_list(BoardKind.CONCEPT)
     assert len(simulator.log.since(0)) == sent + 2
+
+
+def test_a_bond_on_the_list_of_shares_is_left_out_and_does_not_cost_the_list(
+    tmp_path: Path,
+) -> None:
+    """The real list of December 2025 names two convertible bonds, 810011 and 810013."""
+    recorded = Path(__file__).parents[1] / "data" / "replay"
+    shutil.copytree(recorded, tmp_path / "replay")
+    (spot,) = (tmp_path / "replay" / "spot").glob("*.csv")
+    rows = spot.read_text(encoding="utf-8").rstrip("\n")
+    spot.write_text(f"{rows}\n5,810013,万通定转{',' * 20}\n", encoding="utf-8")
+    market = ReplayMarket(tmp_path / "replay")
+    install_wire()
+    with SimulatorServer(market) as server:
+        upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget(), server.url)}
+        with wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 60):
+            listing = EastmoneySource(FixedClock(market.default_now)).fetch_symbol_list()
+    wire.uninstall()
+
+    assert listing.num_rows == len(rows.splitlines()) - 1
+    assert {parse_symbol(code).kind for code in listing["symbol"].to_pylist()} == {SymbolKind.STOCK}
 
 
 @pytest.mark.parametrize("fault", ["short_page", "empty_page"])

@@ -11,6 +11,7 @@ from market.periods import Period
 from storage.coverage import read_coverage
 from storage.database import Database
 from storage.errors import StorageError
+from storage.installation import settle_fact
 from storage.ledger import Ledger
 from storage.ledger_tables import kline_quarantine
 from storage.recovery import Recovery
@@ -221,7 +222,7 @@ def test_a_run_without_work_is_committed_at_once(ledger: Ledger) -> None:
     assert ledger.status(run_id).state is RunState.COMMITTED
 
 
-def test_a_fact_about_the_installation_is_recorded_once(ledger: Ledger) -> None:
+def test_a_fact_about_the_installation_is_recorded_once(database: Database) -> None:
     """The first value stands."""
-    assert ledger.installation_fact("prices", "simulated") == "simulated"
-    assert ledger.installation_fact("prices", "real") == "simulated"
+    assert settle_fact(database, "prices", "simulated") == "simulated"
+    assert settle_fact(database, "prices", "real") == "simulated"

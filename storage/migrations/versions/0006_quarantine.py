@@ -1,7 +1,7 @@
 """What people decided about what is in quarantine; versions of the set of boards.
 
 Revision ID: 0006
-Revises: 0002
+Revises: 0005
 """
 
 import json
@@ -14,7 +14,7 @@ from storage.board_history import note_taxonomy
 from storage.kline_quarantine import content_hash
 
 revision = "0006"
-down_revision = "0002"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
