@@ -185,8 +185,16 @@ def settle_half_commit(runtime: Runtime, run_id: str, wave: int) -> None:
         StorageError: A store could not be written; it can be settled again.
     """
     with working_on(f"what run {run_id} left half committed"):
-        staged = runtime.ledger.staged(run_id, wave)
-        _write_bars(runtime, staged, _Committed(), lambda _bars_written=None: pulse())
+        try:
+            settle_prices(runtime, runtime.ledger.status(run_id).upstream)
+        except StorageError as error:
+            if error.transient:
+                raise
+            # Of the other kind than the home holds: that is why nothing of it was written.
+            log.warning("run %s: %s", run_id, error)
+        else:
+            staged = runtime.ledger.staged(run_id, wave)
+            _write_bars(runtime, staged, _Committed(), lambda _bars_written=None: pulse())
         runtime.recovery.close_half_committed(run_id, wave)
 
 
