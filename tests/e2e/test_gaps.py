@@ -46,14 +46,16 @@ def as_upstream(rows: list[dict[str, str]], folder: Path) -> None:
         with (files / f"{code}.csv").open("w", encoding="utf-8", newline="") as text:
             writer = csv.writer(text)
             writer.writerow(COLUMNS)
-            before = float(mine[0]["preclose"])
+            before = float(mine[0]["close"])
             for row in mine:
                 change = f"{float(row['close']) - before:.2f}"
                 before = float(row["close"])
                 prices = [f"{float(row[name]):.2f}" for name in ("open", "close", "high", "low")]
                 lots = str(round(float(row["volume"]) / 100))
                 rate = f"{float(row['turn'] or 0):.2f}"
-                writer.writerow([row["date"], code, *prices, lots, row["amount"], 0, 0, change, rate])
+                writer.writerow(
+                    [row["date"], code, *prices, lots, row["amount"], 0, 0, change, rate]
+                )
 
 
 def lose(installation: Installation, name: str, days: list[date]) -> None:
