@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
 import pyarrow as pa
 
+from market.adjustments import Adjustment, ExRight
 from market.boards import BoardKind
 from market.errors import QuantsyncError
 from market.periods import Period
@@ -24,6 +25,7 @@ class Outcome(StrEnum):
     EMPTY_NOT_LISTED = "empty_not_listed"
     DELISTED = "delisted"
     EMPTY_BOARD = "empty_board"
+    NOT_SERVED = "not_served"
     UNKNOWN_SYMBOL = "unknown_symbol"
     THROTTLED = "throttled"
     UNREACHABLE = "unreachable"
@@ -33,6 +35,7 @@ class Outcome(StrEnum):
     TRUNCATED = "truncated"
     SCHEMA_DRIFT = "schema_drift"
     INVALID = "invalid"
+    OTHER_SYMBOL = "other_symbol"
     BUDGET_UNAVAILABLE = "budget_unavailable"
     NOT_STORED = "not_stored"
     WORKER_LOST = "worker_lost"
@@ -52,6 +55,7 @@ _SUCCESSES = frozenset(
         Outcome.EMPTY_NOT_LISTED,
         Outcome.DELISTED,
         Outcome.EMPTY_BOARD,
+        Outcome.NOT_SERVED,
     }
 )
 
@@ -123,6 +127,13 @@ class SchemaDriftError(SourceError):
     outcome = Outcome.SCHEMA_DRIFT
 
 
+class OtherSymbolError(SourceError):
+    """The body says that its bars are another symbol's, or another board's."""
+
+    outcome = Outcome.OTHER_SYMBOL
+    transient = True
+
+
 class UnknownSymbolError(SourceError):
     """The upstream knows no such code."""
 
@@ -133,18 +144,22 @@ class EmptyBoardError(UnknownSymbolError):
     """The upstream's word for a board that has no members, or that it does not know."""
 
 
+class NotServedError(SourceError):
+    """The upstream has the symbol's bars, and none of what was asked for: asking again is idle."""
+
+    outcome = Outcome.NOT_SERVED
+
+
+class InconsistentError(SourceError):
+    """Answers that contradict each other, so that none of them is taken."""
+
+    outcome = Outcome.INVALID
+
+
 class BudgetUnavailableError(SourceError):
     """No permit to send: the budget's Redis is away, or the wait would pass the deadline."""
 
     outcome = Outcome.BUDGET_UNAVAILABLE
-
-
-class Adjustment(StrEnum):
-    """Which prices are asked for; only ``NONE`` is ever stored as bars."""
-
-    NONE = "none"
-    QFQ = "qfq"
-    HFQ = "hfq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +167,30 @@ class Bars:
     """A whole answer for one window.
 
     Attributes:
-        table: Bars in the dataset's schema, sorted; every row lies in the window asked for.
+        table: Bars in the dataset's schema, sorted. Minute bars outside the window asked for are
+            left out, since the upstream takes none; daily ones are a fault, and are seen here.
         history: Bars the upstream says it holds of this series over all time, if it says.
+        changes: Close minus the raw close before, CNY, row by row; None if the upstream gives none.
     """
 
     table: pa.Table
     history: int | None
+    changes: pa.ChunkedArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundExRights:
+    """All ex-rights of one symbol.
+
+    Attributes:
+        events: Ascending.
+        since: First session from which there are no others.
+        until: Last session up to which there are no others; None: it has no final bar yet.
+    """
+
+    events: tuple[ExRight, ...]
+    since: date | None
+    until: date | None
 
 
 class Source(Protocol):
@@ -178,6 +211,12 @@ class Source(Protocol):
         self, symbol: Symbol, period: Period, window: Window, adjustment: Adjustment
     ) -> Bars:
         """Bars of one symbol within a closed window of sessions."""
+        ...
+
+    def fetch_ex_rights(
+        self, symbol: Symbol, session: date, reference: float | None = None
+    ) -> FoundExRights:
+        """All ex-rights of one symbol up to the latest session that has begun."""
         ...
 
     def fetch_symbol_list(self) -> pa.Table:

@@ -1,30 +1,70 @@
 """Bar invariants: which rows may be stored as good, and why the others may not."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime, time
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.activity import Mask, floats, judge_activity
+from ingest.continuity import adjusted_stretches, link, wrong_unit_stretches
 from market.bars import BarState, Dataset
-from market.clock import EXCHANGE_TZ
+from market.extra_sessions import traded
+from market.finality import has_ended
 from market.periods import Period
 from market.sessions import (
     SETTLED_AT,
     TradingCalendar,
-    bar_end,
+    Window,
     bar_end_times,
 )
 
-_Mask = npt.NDArray[np.bool_]
-_Floats = npt.NDArray[np.float64]
-
-_INTRADAY_SETTLE_S = 60
 _AUCTION = (9, 30)
+_SHENZHEN = ".SZ"
+
+RULES = MappingProxyType(
+    {
+        "price_not_positive": "a price is zero, negative or no number",
+        "ohlc_order": "low above, or high below, open or close",
+        "volume_or_amount_negative": "volume or amount is negative or no number",
+        "duplicate": "another row has the same end",
+        "not_a_session": "the exchange did not trade on that day",
+        "not_a_bar_end": "no bar of the period ends then",
+        "outside_window": "not within the window that was asked for",
+        "no_trade": "neither volume nor amount: a suspension filled in",
+        "amount_missing": "volume without an amount",
+        "shares_for_lots": "shares came where lots are due: the volume is a hundredfold",
+        "lots_for_shares": "lots were divided once more: the volume is a hundredth",
+        "average_price": "amount / volume lies outside [low, high]",
+        "adjusted_prices": "prices are adjusted where raw ones were asked for",
+        "change_disagrees": "close minus change is not the close of the bar before",
+        "held_close_disagrees": "close minus change is not the close held of the session before",
+    }
+)
+"""Every rule by its name, and what a row that breaks it shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a fetch beside its bars.
+
+    Attributes:
+        window: Sessions that were asked for; None: bars of any are taken.
+        changes: Close minus previous raw close as the upstream gives it, CNY, row by row; None, or
+            null in a row, where it gives none.
+        held_close: Final raw close held of the session right before the first bar, CNY.
+    """
+
+    window: Window | None = None
+    changes: pa.ChunkedArray | None = None
+    held_close: float | None = None
+
+
+NO_EVIDENCE = Evidence()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +89,37 @@ class Verdict:
 
 
 def validate_bars(
-    dataset: Dataset, period: Period, bars: pa.Table, calendar: TradingCalendar
+    dataset: Dataset,
+    period: Period,
+    bars: pa.Table,
+    calendar: TradingCalendar,
+    evidence: Evidence = NO_EVIDENCE,
 ) -> Verdict:
-    """Part the rows that keep every bar invariant from those that do not.
+    """Part the rows that keep every rule of :data:`RULES` from those that do not.
 
-    The invariants: prices finite and positive; ``low <= open, close <= high``; volume and amount
-    finite and not negative; one row per key; the session is one of the exchange's and the bar ends
-    where a bar of the period ends; and for symbols, ``amount / volume`` lies within
-    ``[low, high]``, which a wrong unit (lots for shares) cannot pass.
+    Of boards, whose prices are points and whose amounts are sums, only the rules of prices and time
+    are asked.
 
     Args:
         dataset: Whose bars.
         period: Length of the bars.
-        bars: Rows in the dataset's schema, in any order.
+        bars: Rows of one series in the dataset's schema, in any order.
         calendar: The sessions that exist.
+        evidence: What else is known.
     """
-    checks: list[tuple[str, _Mask]] = [
+    checks: list[tuple[str, Mask]] = [
         ("price_not_positive", _price_not_positive(bars)),
         ("ohlc_order", _ohlc_order(bars)),
-        ("volume_or_amount_negative", _negative_activity(bars)),
         ("duplicate", _duplicates(dataset, bars)),
-        ("not_a_session", _mask(bars["session"], calendar.is_session)),
+        ("not_a_session", _no_session(dataset, bars, calendar)),
         ("not_a_bar_end", _off_grid(period, bars)),
+        ("outside_window", _outside(bars, evidence.window)),
     ]
     if dataset is Dataset.KLINE:
-        checks.append(("amount_volume_unit", _unit_mismatch(bars)))
-    bad = np.logical_or.reduce([mask for _, mask in checks]) if bars.num_rows else np.zeros(0, bool)
+        checks += _series_checks(period, bars, evidence, _any(checks, bars))
+    else:
+        checks.append(("volume_or_amount_negative", _negative_activity(bars)))
+    bad = _any(checks, bars)
     rejected = bars.filter(pa.array(bad))
     reasons = [",".join(name for name, mask in checks if mask[row]) for row in np.flatnonzero(bad)]
     return Verdict(
@@ -83,31 +128,79 @@ def validate_bars(
     )
 
 
-def _floats(bars: pa.Table, name: str) -> _Floats:
-    column = bars[name].cast(pa.float64())
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+def _any(checks: list[tuple[str, Mask]], bars: pa.Table) -> Mask:
+    none: Mask = np.zeros(bars.num_rows, bool)
+    return np.asarray(np.logical_or.reduce([none, *(mask for _, mask in checks)]), bool)
 
 
-def _price_not_positive(bars: pa.Table) -> _Mask:
-    known = [_floats(bars, name) for name in ("high", "low", "close")]
-    opens = _floats(bars, "open")
+def _series_checks(
+    period: Period, bars: pa.Table, evidence: Evidence, misplaced: Mask
+) -> list[tuple[str, Mask]]:
+    """What only the bars of a symbol together show; ``misplaced`` broke a rule of its own."""
+    activity = judge_activity(period, bars, ~misplaced)
+    own = [
+        ("volume_or_amount_negative", activity.negative),
+        ("no_trade", activity.no_trade),
+        ("amount_missing", activity.amount_missing),
+    ]
+    usable = ~_any([("", misplaced), *own], bars)
+    ends = bars["end_at"].cast(pa.int64()).to_numpy(zero_copy_only=False)
+    order = np.argsort(ends, kind="stable")
+    changes = _changes(bars, evidence)
+    links = link(floats(bars, "close")[order], changes[order], usable[order], evidence.held_close)
+    place = np.argsort(order)
+    chain = links.chain[place]
+    signs = activity.average_price | _negative_price(bars)
+    adjusted = adjusted_stretches(chain, signs)
+    # An adjusted price near zero looks as if a unit were wrong.
+    units = {
+        name: (wrong_unit_stretches(chain, mask, activity.judged) | mask) & ~adjusted
+        for name, mask in (
+            ("shares_for_lots", activity.shares_for_lots),
+            ("lots_for_shares", activity.lots_for_shares),
+        )
+    }
+    return [
+        *own,
+        *units.items(),
+        ("average_price", activity.average_price),
+        ("adjusted_prices", adjusted),
+        ("change_disagrees", links.disagree[place]),
+        ("held_close_disagrees", links.held_broken[place]),
+    ]
+
+
+def _changes(bars: pa.Table, evidence: Evidence) -> npt.NDArray[np.float64]:
+    if evidence.changes is None:
+        return np.full(bars.num_rows, np.nan)
+    return floats(pa.table({"change": evidence.changes}), "change")
+
+
+def _negative_price(bars: pa.Table) -> Mask:
+    lowest = np.fmin.reduce([floats(bars, name) for name in ("open", "high", "low", "close")])
+    return np.asarray(lowest < 0, bool)
+
+
+def _price_not_positive(bars: pa.Table) -> Mask:
+    known = [floats(bars, name) for name in ("high", "low", "close")]
+    opens = floats(bars, "open")
     bad = ~np.logical_and.reduce([np.isfinite(p) & (p > 0) for p in known])
     return np.asarray(bad | (~np.isnan(opens) & ~(np.isfinite(opens) & (opens > 0))), bool)
 
 
-def _ohlc_order(bars: pa.Table) -> _Mask:
-    opens, high, low, close = (_floats(bars, n) for n in ("open", "high", "low", "close"))
+def _ohlc_order(bars: pa.Table) -> Mask:
+    opens, high, low, close = (floats(bars, n) for n in ("open", "high", "low", "close"))
     opens = np.where(np.isnan(opens), close, opens)
     return np.asarray((low > np.minimum(opens, close)) | (high < np.maximum(opens, close)), bool)
 
 
-def _negative_activity(bars: pa.Table) -> _Mask:
-    volume, amount = _floats(bars, "volume"), _floats(bars, "amount")
+def _negative_activity(bars: pa.Table) -> Mask:
+    volume, amount = floats(bars, "volume"), floats(bars, "amount")
     good = np.isfinite(volume) & np.isfinite(amount) & (volume >= 0) & (amount >= 0)
     return np.asarray(~good, bool)
 
 
-def _duplicates(dataset: Dataset, bars: pa.Table) -> _Mask:
+def _duplicates(dataset: Dataset, bars: pa.Table) -> Mask:
     if not bars.num_rows:
         return np.zeros(0, bool)
     keys = pa.StructArray.from_arrays(
@@ -126,12 +219,30 @@ def _duplicates(dataset: Dataset, bars: pa.Table) -> _Mask:
     return np.fromiter((row in repeated for row in rows), bool, len(rows))
 
 
-def _mask(column: pa.ChunkedArray, holds: Callable[[date], bool]) -> _Mask:
-    answers = {day: holds(day) for day in pc.unique(column).to_pylist()}
-    return np.fromiter((not answers[d] for d in column.to_pylist()), bool, len(column))
+def _no_session(dataset: Dataset, bars: pa.Table, calendar: TradingCalendar) -> Mask:
+    shenzhen = np.zeros(bars.num_rows, bool)
+    if dataset is Dataset.KLINE:
+        names = bars[dataset.key].cast(pa.string())
+        shenzhen = np.asarray(pc.ends_with(names, _SHENZHEN).to_numpy(zero_copy_only=False), bool)
+    days = bars["session"].to_pylist()
+    answers = {
+        key: traded(calendar, key[0], shenzhen=key[1])
+        for key in set(zip(days, shenzhen.tolist(), strict=True))
+    }
+    return np.fromiter(
+        (not answers[key] for key in zip(days, shenzhen.tolist(), strict=True)), bool, len(days)
+    )
 
 
-def _off_grid(period: Period, bars: pa.Table) -> _Mask:
+def _outside(bars: pa.Table, window: Window | None) -> Mask:
+    if window is None:
+        return np.zeros(bars.num_rows, bool)
+    days = np.asarray(bars["session"].to_numpy(zero_copy_only=False), "datetime64[D]")
+    early, late = days < np.datetime64(window.start), days > np.datetime64(window.end)
+    return np.asarray(early | late, bool)
+
+
+def _off_grid(period: Period, bars: pa.Table) -> Mask:
     ends = {(t.hour, t.minute) for t in bar_end_times(period)}
     if period is Period.M1:
         ends.add(_AUCTION)  # the opening call auction has a bar of its own
@@ -151,36 +262,19 @@ def _off_grid(period: Period, bars: pa.Table) -> _Mask:
     )
 
 
-def _unit_mismatch(bars: pa.Table) -> _Mask:
-    """Rows whose average price lies outside the bar.
-
-    Volume comes in whole lots of 100, so up to one lot on either side is rounding; prices come in
-    hundredths, so is a cent.
-    """
-    volume, amount = _floats(bars, "volume"), _floats(bars, "amount")
-    low, high = _floats(bars, "low") - 0.01, _floats(bars, "high") + 0.01
-    traded = volume > 0
-    too_little = amount < low * np.maximum(volume - 100, 0)
-    too_much = amount > high * (volume + 100)
-    return np.asarray(traded & (too_little | too_much), bool)
-
-
-def bar_states(bars_end_at: pa.ChunkedArray, asked_at: datetime) -> pa.Array:
+def bar_states(
+    bars_end_at: pa.ChunkedArray, asked_at: datetime, settled_at: time = SETTLED_AT
+) -> pa.ChunkedArray:
     """State of each bar: final once its period had ended, and settled, when it was asked for.
 
     A bar settles a minute after its end; the session's last, which takes the closing auction, at
-    15:05. The request's own instant counts, so a bar that ended while the answer was under way is
-    still provisional.
+    ``settled_at``. The request's own instant counts, so a bar that ended while the answer was under
+    way is still provisional.
 
     Args:
         bars_end_at: Ends of the bars.
         asked_at: Exchange time just before the request was sent.
+        settled_at: When the bars of a session's close no longer move, Shanghai time.
     """
-    instant = int(asked_at.timestamp())
-    local = asked_at.astimezone(EXCHANGE_TZ)
-    close_today = int(bar_end(local.date()).timestamp())
-    settled_today = int(bar_end(local.date(), SETTLED_AT).timestamp())
-    ends = np.asarray(bars_end_at.cast(pa.int64()).to_numpy(zero_copy_only=False))
-    final = ends + _INTRADAY_SETTLE_S <= instant
-    final &= (ends != close_today) | (instant >= settled_today)
-    return pa.array(np.where(final, BarState.FINAL.value, BarState.PROVISIONAL.value))
+    ended = has_ended(bars_end_at, asked_at, settled_at)
+    return pc.if_else(ended, BarState.FINAL.value, BarState.PROVISIONAL.value)

@@ -24,12 +24,14 @@ class SymbolKind(StrEnum):
     B_SHARE = "b_share"
     FUND = "fund"
     INDEX = "index"
+    BOND = "bond"
 
 
 _NOT_STOCKS = {
     SymbolKind.B_SHARE: "a B share",
     SymbolKind.FUND: "a fund",
     SymbolKind.INDEX: "an index",
+    SymbolKind.BOND: "a convertible bond",
 }
 
 _EXCHANGE_SPELLINGS = {
@@ -47,6 +49,7 @@ _PREFIXES: tuple[tuple[str, Exchange, SymbolKind], ...] = (
     ("200", Exchange.SZ, SymbolKind.B_SHARE),
     ("399", Exchange.SZ, SymbolKind.INDEX),
     ("920", Exchange.BJ, SymbolKind.STOCK),
+    ("810", Exchange.BJ, SymbolKind.BOND),  # stands in the upstream's list of A shares
     *((p, Exchange.SH, SymbolKind.FUND) for p in ("50", "51", "52", "53", "55", "56", "58")),
     *((p, Exchange.SZ, SymbolKind.FUND) for p in ("15", "16", "18")),
     *((p, Exchange.BJ, SymbolKind.STOCK) for p in ("43", "83", "87", "88")),
@@ -77,7 +80,7 @@ class Symbol:
 
     @property
     def kind(self) -> SymbolKind:
-        """Stock, B share, fund or index, by the exchange's numbering rule."""
+        """Stock, B share, fund, index or bond, by the exchange's numbering rule."""
         if self.exchange is Exchange.SH and self.code.startswith(_SH_INDEX_PREFIXES):
             return SymbolKind.INDEX
         rule = _rule(self.code)
@@ -147,7 +150,7 @@ def parse_stock(text: str) -> Symbol:
     """Read a symbol that must be an A share, the only kind whose klines are synchronised.
 
     Raises:
-        InvalidSymbolError: It is no symbol, or it is a B share, a fund or an index.
+        InvalidSymbolError: It is no symbol, or it is a B share, a fund, an index or a bond.
     """
     symbol = parse_symbol(text)
     if symbol.kind is not SymbolKind.STOCK:

@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from market.errors import QuantsyncError, UsageError
-from pipeline import cli_heal, cli_read, cli_serve, cli_sync, cli_verify
+from pipeline import (
+    cli_heal,
+    cli_quarantine,
+    cli_read,
+    cli_serve,
+    cli_symbols,
+    cli_sync,
+    cli_verify,
+)
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -26,8 +34,10 @@ app = typer.Typer(
 app.add_typer(cli_sync.app, name="sync", help="Fetch what is missing, now.")
 cli_sync.register(app)
 cli_read.register(app)
+cli_symbols.register(app)
 cli_heal.register(app)
 cli_verify.register(app)
+cli_quarantine.register(app)
 cli_serve.register(app)
 
 

@@ -7,8 +7,9 @@ import typer
 
 from market.errors import UsageError
 from pipeline import output
+from pipeline.cli_gaps import refuse_without_gaps, repair_gaps
 from pipeline.following import follow, report
-from pipeline.options import Json
+from pipeline.options import Json, Symbols, UpstreamName
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
 from pipeline.stack import running_stack
@@ -56,9 +57,23 @@ def _repair(
     finish: Annotated[
         bool, typer.Option("--finish/--abandon", help="Finish it now, or give it up.")
     ] = True,
+    gaps: Annotated[
+        bool,
+        typer.Option(
+            "--gaps", help="Instead, fetch what `quantsync verify --gaps` says is missing."
+        ),
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="With --gaps: say what would be fetched; send nothing.")
+    ] = False,
+    period: Annotated[
+        str | None, typer.Option("--period", help="With --gaps: only this one; default: all.")
+    ] = None,
+    symbols: Symbols = None,
+    upstream: UpstreamName = None,
     as_json: Json = False,
 ) -> None:
-    """Finish runs that are stuck, or abandon one.
+    """Finish runs that are stuck, or abandon one. With --gaps: fetch only what is missing.
 
     Finishing gives back the leases of the dead, hands out what no message stands for, commits what
     is fetched, and follows the runs to their end. Abandoning ends a run at once: what it has
@@ -66,6 +81,12 @@ def _repair(
     """
     from pipeline.reconcile import mend  # noqa: PLC0415
 
+    if gaps:
+        if run_id is not None or not finish:
+            raise UsageError("--gaps takes no run: it plans runs of its own")
+        repair_gaps(period, symbols, upstream, plan_only=plan, as_json=as_json)
+        return
+    refuse_without_gaps(plan=plan, period=period, symbols=symbols, upstream=upstream)
     settings = read_settings()
     runtime = Runtime(settings)
     if run_id is None:

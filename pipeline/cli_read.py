@@ -9,22 +9,37 @@ import typer
 from rich.table import Table
 
 from market.bars import BarState, Dataset
-from market.boards import BoardKind, parse_board_code
+from market.boards import parse_board_code
 from market.clock import SystemClock
-from market.errors import QuantsyncError, UsageError
-from market.periods import FETCHED_PERIODS, parse_fetched_period
+from market.errors import UsageError
+from market.periods import FETCHED_PERIODS, parse_period
 from market.sessions import Window
 from market.symbols import parse_symbol
 from pipeline import output
-from pipeline.options import From, Json, PeriodName, To, read_day
+from pipeline.cli_adjust import (
+    AdjustmentName,
+    MethodName,
+    note_unknown_events,
+    read_adjusting,
+)
+from pipeline.cli_boards import NothingHeldError, print_changes, read_kind
+from pipeline.kline_reading import (
+    AnyPeriod,
+    AsOfText,
+    Revisions,
+    evidence_for,
+    instants_as_text,
+    read_instant,
+    read_replaced,
+    reader_for,
+    what_to_sync,
+)
+from pipeline.options import From, Json, To, read_day
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
 from storage.coverage import read_coverage
+from storage.queries import KLINE_COLUMNS, klines
 from storage.run_records import SUCCESSES, RunState
-
-
-class NothingHeldError(QuantsyncError):
-    """What was asked for is not in the stores."""
 
 
 def register(root: typer.Typer) -> None:
@@ -43,41 +58,65 @@ def register(root: typer.Typer) -> None:
 
 def _klines(
     symbol: Annotated[str, typer.Argument(help="Symbol or board (BK…) in any spelling.")],
-    period: PeriodName = "daily",
+    period: AnyPeriod = "daily",
     start: From = None,
     end: To = None,
+    as_of: AsOfText = None,
+    revisions: Revisions = False,
+    adjust: AdjustmentName = "none",
+    method: MethodName = "ratio",
     form: Annotated[
         str, typer.Option("--format", help="table, csv, json or parquet (with --out).")
     ] = "table",
     out: Annotated[Path | None, typer.Option("--out", help="Write to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the bars held of one symbol or board (unadjusted)."""
-    from storage.queries import KLINE_COLUMNS, klines  # noqa: PLC0415
-
+    """Print the bars held of one symbol or board; unadjusted unless asked otherwise."""
     form = "json" if as_json else form
     if form not in ("table", "csv", "json", "parquet"):
         raise UsageError(f"--format {form!r}: use table, csv, json or parquet")
     if form == "parquet" and out is None:
         raise UsageError("--format parquet needs --out FILE")
+    instant = read_instant(as_of)
+    if revisions and instant is not None:
+        raise UsageError("--revisions and --as-of do not go together: give one of them")
     runtime = Runtime(read_settings())
-    length = parse_fetched_period(period)
+    length = parse_period(period)
     window = _window(start, end, runtime)
     if symbol.strip().upper().startswith("BK"):
         dataset, name = Dataset.BOARD_KLINE, parse_board_code(symbol)
     else:
         dataset, name = Dataset.KLINE, str(parse_symbol(symbol))
+    if revisions:
+        replaced = read_replaced(runtime, dataset, name, length, window)
+        _print_bars(replaced, form, out)
+        if not replaced.num_rows:
+            output.messages.print(f"no {length.value} bar of {name} gave way to another one")
+        return
     columns = (*KLINE_COLUMNS, "state")
-    bars = klines(runtime.lake, name, length, window=window, dataset=dataset, columns=columns)
+    evidence = evidence_for(runtime, dataset, name, length, instant)
+    wanted = read_adjusting(runtime, dataset, name, adjust, method, instant)
+    bars = klines(
+        reader_for(runtime, instant),
+        name,
+        length,
+        window=window,
+        dataset=dataset,
+        columns=columns,
+        evidence=evidence,
+        **wanted,
+    )
     if not bars.num_rows:
         raise NothingHeldError(
-            f"no {length.value} bars of {name} are held"
+            f"no {length.value} bars of {name} "
+            + (f"were held at {instant:%Y-%m-%d %H:%M:%S}" if instant else "are held")
             + (f" in {window}" if window else "")
-            + ": `quantsync sync` fetches them, `quantsync status` says what is held",
+            + f": {what_to_sync(length)}",
             {"symbol": name, "period": length.value},
         )
     _print_bars(bars.drop_columns("state"), form, out)
     _note_provisional(bars)
+    note_unknown_events(runtime, name, bars, wanted)
 
 
 def _note_provisional(bars: pa.Table) -> None:
@@ -111,7 +150,7 @@ def _print_bars(bars: pa.Table, form: str, out: Path | None) -> None:
         parquet.write_table(bars, out, compression="zstd")
         output.messages.print(f"{output.counted(bars.num_rows, 'bar')} in {out}")
         return
-    rows = [{**row, "end_at": row["end_at"].isoformat(sep=" ")[:19]} for row in bars.to_pylist()]
+    rows = instants_as_text(bars).to_pylist()
     if form == "table":
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name in bars.column_names:
@@ -146,18 +185,28 @@ def _boards(
         str | None,
         typer.Option("--on", metavar="DATE", help="As of this day; default: the latest."),
     ] = None,
+    changes: Annotated[
+        bool, typer.Option("--changes", help="What changed from --from to --to.")
+    ] = False,
+    start: From = None,
+    end: To = None,
     as_json: Json = False,
 ) -> None:
-    """List boards, or the members of one on any day since they were first synchronised."""
+    """List boards, the members of one on any day since they were first synchronised, or changes."""
     runtime = Runtime(read_settings())
+    if changes:
+        if members is not None or on is not None:
+            raise UsageError("--changes takes --from, --to and --kind, not --members or --on")
+        print_changes(runtime, kind, read_day(start, "--from"), read_day(end, "--to"), as_json)
+        return
+    if start is not None or end is not None:
+        raise UsageError("--from and --to need --changes")
     if members is not None:
         _print_members(runtime, parse_board_code(members), read_day(on, "--on"), as_json=as_json)
         return
     if on is not None:
         raise UsageError("--on needs --members BKxxxx")
-    if kind is not None and kind not in list(BoardKind):
-        raise UsageError(f"--kind {kind!r}: use concept or industry")
-    boards = runtime.catalog.boards(BoardKind(kind) if kind else None)
+    boards = runtime.catalog.boards(read_kind(kind))
     if not boards:
         raise NothingHeldError(
             "no boards are held: `quantsync sync concepts` and `sync industries` fetch them"

@@ -5,9 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from market.periods import FETCHED_PERIODS, Period, parse_fetched_period
+from market.errors import UsageError
+from market.periods import Period
 from pipeline import output
-from pipeline.options import Json
+from pipeline.cli_gaps import read_periods, refuse_without_gaps, verify_gaps
+from pipeline.options import Json, Symbols, UpstreamName
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
 from storage.repair import PartitionRepair
@@ -31,13 +33,29 @@ def _verify(
             "from SQL, and let the next sync fetch what neither holds. Asks no upstream.",
         ),
     ] = False,
+    gaps: Annotated[
+        bool,
+        typer.Option(
+            "--gaps",
+            help="Instead, hold every series against the calendar: what is missing, and why.",
+        ),
+    ] = False,
+    symbols: Symbols = None,
+    upstream: UpstreamName = None,
     as_json: Json = False,
 ) -> None:
-    """Compare Parquet and SQL, partition by partition: bar counts and content hashes."""
+    """Compare Parquet and SQL, partition by partition: bar counts and content hashes.
+
+    With --gaps: which sessions each series lacks, and why. Exit code 1 if a fetch may bring some.
+    """
+    if gaps:
+        if repair:
+            raise UsageError("--repair does not go with --gaps: `quantsync repair --gaps` fetches")
+        verify_gaps(period, symbols, upstream, as_json=as_json)
+        return
+    refuse_without_gaps(symbols=symbols, upstream=upstream)
     runtime = Runtime(read_settings())
-    periods: tuple[Period, ...] = (
-        FETCHED_PERIODS if period is None else (parse_fetched_period(period),)
-    )
+    periods = read_periods(period)
     checks = _checks(runtime, periods)
     repairs: list[PartitionRepair] = []
     if repair:

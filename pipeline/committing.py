@@ -18,16 +18,27 @@ from market.bars import Dataset, bar_schema
 from market.boards import BOARD_LIST_SCHEMA, BOARD_MEMBERS_SCHEMA, SYMBOL_LIST_SCHEMA, BoardKind
 from market.errors import QuantsyncError
 from market.periods import Period
+from pipeline.absences import record_absences
 from pipeline.broker import BrokerUnreachableError
+from pipeline.ex_rights import commit_events
 from pipeline.identity import process_identity
 from pipeline.plans import extend_after_list
 from pipeline.prices import settle_prices
 from pipeline.pulse import pulse, working_on
+from pipeline.recoding import recode
 from pipeline.runtime import Runtime
 from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
 from storage.killpoints import KillPoint, reach
-from storage.run_records import BatchPlan, Claim, QuarantinedBar, RunState, RunStatus, Work
+from storage.run_records import (
+    BatchPlan,
+    Claim,
+    QuarantinedBar,
+    RunState,
+    RunStatus,
+    WavePlan,
+    Work,
+)
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +51,7 @@ class _Committed:
     bars_written: int = 0
     refused: dict[str, str] = field(default_factory=dict)
     quarantined: list[QuarantinedBar] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
 
 def commit_or_postpone(
@@ -144,16 +156,8 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
     if any(table["rows"] for _, manifest in staged for table in manifest["tables"].values()):
         settle_prices(runtime, status.upstream)
     _write_bars(runtime, staged, done, hold)
-    extension, notices = [], []
-    for plan, manifest in staged:
-        if plan.work.dataset is None:
-            _write_list(runtime, status, plan, manifest, done)
-    for plan, manifest in staged:
-        if plan.work in (Work.SYMBOL_LIST, Work.BOARD_LIST):
-            session = date.fromisoformat(manifest["session"])
-            waves, said = extend_after_list(runtime, status, session)
-            extension += waves
-            notices += said
+    record_absences(runtime, claim.run_id, staged)
+    extension, notices = _write_others(runtime, status, staged, done, hold)
     recorded = ledger.commit_wave(
         claim,
         bars_written=done.bars_written,
@@ -195,6 +199,42 @@ def settle_half_commit(runtime: Runtime, run_id: str, wave: int) -> None:
 
 
 _Staged = list[tuple[BatchPlan, dict[str, Any]]]
+
+
+def _write_others(
+    runtime: Runtime,
+    status: RunStatus,
+    staged: _Staged,
+    done: _Committed,
+    hold: Callable[..., None],
+) -> tuple[list[WavePlan], list[str]]:
+    """Write lists and ex-rights; the waves and notices that follow from the lists."""
+    for plan, manifest in staged:
+        if plan.work is Work.EX_RIGHT:
+            commit_events(runtime, status.run_id, manifest)
+        elif plan.work.dataset is None:
+            _write_list(runtime, status, plan, manifest, done)
+            recode(runtime, alive=hold)
+    extension: list[WavePlan] = []
+    notices = done.notices
+    for plan, manifest in staged:
+        if plan.work in (Work.SYMBOL_LIST, Work.BOARD_LIST):
+            listing = _taken_listing(runtime, plan, manifest, done)
+            session = date.fromisoformat(manifest["session"])
+            waves, said = extend_after_list(runtime, status, session, listing)
+            extension += waves
+            notices += said
+    return extension, notices
+
+
+def _taken_listing(
+    runtime: Runtime, plan: BatchPlan, manifest: Mapping[str, Any], done: _Committed
+) -> pa.Table | None:
+    """The symbol list of a batch, if it is one and was taken."""
+    name = Work.SYMBOL_LIST.value
+    if plan.work is not Work.SYMBOL_LIST or done.refused or name not in manifest["tables"]:
+        return None
+    return runtime.staging.read(manifest, name)
 
 
 def _write_bars(
@@ -252,7 +292,9 @@ def _write_list(
     run_id = status.run_id
     if plan.work is Work.SYMBOL_LIST:
         listing = table.select(SYMBOL_LIST_SCHEMA.names).cast(SYMBOL_LIST_SCHEMA)
-        changes = {"symbols": runtime.catalog.replace_symbols(listing, session, run_id)}
+        settled = bool(manifest["settled"])
+        change = runtime.catalog.replace_symbols(listing, session, run_id, settled=settled)
+        changes = {"symbols": change}
     elif plan.work is Work.BOARD_LIST:
         assert plan.board_kind is not None
         boards = table.select(BOARD_LIST_SCHEMA.names).cast(BOARD_LIST_SCHEMA)
@@ -271,6 +313,7 @@ def _write_list(
                     item.subject, members, session, run_id
                 )
     for name, change in changes.items():
+        done.notices += change.notices
         if not change.accepted:
             done.refused[name] = str(change.reason)
 

@@ -21,7 +21,6 @@ from tenacity import (
 from ingest import wire
 from ingest.pacing import Lane
 from ingest.source import (
-    Adjustment,
     EmptyBoardError,
     Outcome,
     Source,
@@ -29,11 +28,13 @@ from ingest.source import (
     TruncatedListError,
     failure_of,
 )
-from ingest.validation import validate_bars
+from market.adjustments import Adjustment
 from market.bars import Dataset
 from market.errors import QuantsyncError
 from market.sessions import Window
 from market.symbols import parse_stock
+from pipeline.doubting import judge
+from pipeline.ex_rights import ASKED, close_shows_none, fetch_events
 from pipeline.identity import process_identity
 from pipeline.patience import patiently
 from pipeline.proof import bars_proof, empty_board
@@ -62,11 +63,13 @@ class _Haul:
     Attributes:
         session: The session that lists show: what they mean must not depend on when, or whether,
             their commit can ask the upstream's clock.
+        settled: Whether that session was over.
     """
 
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     outcomes: list[OutcomeRow] = field(default_factory=list)
     session: date | None = None
+    settled: bool = False
 
     def add(self, name: str, table: pa.Table) -> None:
         self.tables.setdefault(name, []).append(table)
@@ -208,7 +211,9 @@ def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
         routes = runtime.routes(status.upstream)
         source = runtime.source(status.upstream)
         if plan.work.dataset is None:
-            haul.session = runtime.calendar.latest_started(source.now())
+            now, settled_at = source.now(), runtime.settings.settled_at
+            haul.session = runtime.calendar.latest_started(now)
+            haul.settled = runtime.calendar.latest_settled(now, settled_at) == haul.session
     except QuantsyncError as error:
         return _fail(runtime, claim, plan, error)
     lane = Lane(status.lane)
@@ -294,7 +299,7 @@ def _fetch_klines(
         assert plan.board_kind is not None
         dataset, kind = Dataset.BOARD_KLINE, plan.board_kind
         bars = _retried(lambda: source.fetch_board_klines(kind, item.subject, window))
-    verdict = validate_bars(dataset, period, bars.table, runtime.calendar)
+    verdict = judge(runtime, dataset, period, window, bars, meanwhile=_waiting)
     haul.add(dataset.value, verdict.accepted)
     if verdict.rejected.num_rows:
         haul.add("quarantine", verdict.rejected)
@@ -342,12 +347,25 @@ def _fetch_members(
     )
 
 
+def _fetch_ex_rights(
+    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
+) -> OutcomeRow:
+    del plan
+    if (unchanged := close_shows_none(runtime, item)) is not None:
+        return unchanged
+    events, asked, outcome = fetch_events(source, item, _retried)
+    haul.add(Work.EX_RIGHT.value, events)
+    haul.add(ASKED, asked)
+    return outcome
+
+
 _FETCHERS: dict[Work, Callable[[Runtime, BatchPlan, Item, Source, _Haul], OutcomeRow]] = {
     Work.KLINE: _fetch_klines,
     Work.BOARD_KLINE: _fetch_klines,
     Work.SYMBOL_LIST: _fetch_symbol_list,
     Work.BOARD_LIST: _fetch_board_list,
     Work.BOARD_MEMBERS: _fetch_members,
+    Work.EX_RIGHT: _fetch_ex_rights,
 }
 
 
@@ -360,7 +378,12 @@ def _stage(
     try:
         manifest = patiently(
             lambda: runtime.staging.write(
-                claim.run_id, claim.number, claim.token, tables, session=haul.session
+                claim.run_id,
+                claim.number,
+                claim.token,
+                tables,
+                session=haul.session,
+                settled=haul.settled,
             ),
             **waiting,  # type: ignore[arg-type]
         )

@@ -40,6 +40,7 @@ _WORKS = {
     Work.BOARD_LIST: "board list",
     Work.BOARD_MEMBERS: "members",
     Work.BOARD_KLINE: "klines",
+    Work.EX_RIGHT: "ex-rights",
 }
 
 
@@ -89,6 +90,7 @@ def run_document(status: RunStatus, failures: Sequence[dict[str, Any]]) -> dict[
         "upstream": status.upstream,
         "symbols": sum(status.outcomes.values()) + int(status.params.get("complete") or 0),
         "outcomes": status.outcomes,
+        "ex_rights": status.ex_rights,
         "bars_written": status.bars_written,
         "requests": status.requests,
         "waves": status.waves,

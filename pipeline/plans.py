@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import pyarrow as pa
+
 from ingest.pacing import sustained_rate
 from market.bars import Dataset
 from market.boards import BoardKind
 from market.periods import Period, parse_fetched_period
 from market.sessions import Window
 from market.symbols import parse_stock
+from pipeline.ex_rights import waves_after_list, waves_for_named
 from pipeline.prices import check_prices
 from pipeline.queues import CONCEPT_QUEUE, INDUSTRY_QUEUE, STOCK_QUEUE
 from pipeline.runtime import Runtime
@@ -21,6 +24,7 @@ from scheduling.planner import (
     plan_members,
     plan_window,
 )
+from storage.aliases import read_aliases
 from storage.coverage import Coverage, read_coverage
 from storage.run_records import RunPlan, RunStatus, WavePlan, Work, new_run_id
 
@@ -100,6 +104,10 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
             runtime.calendar.latest_started(now),
         )
         notices += said
+        if request.kind == STOCKS:
+            missing = {item.subject for w in waves for b in w.batches for item in b.items}
+            sizing = _sizing(runtime, request.upstream)
+            waves += waves_for_named(runtime, request.upstream, period, missing, sizing)
     return RunPlan(
         run_id=new_run_id(),
         kind=request.kind,
@@ -115,7 +123,7 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
 
 
 def extend_after_list(
-    runtime: Runtime, status: RunStatus, session: date
+    runtime: Runtime, status: RunStatus, session: date, listing: pa.Table | None = None
 ) -> tuple[list[WavePlan], list[str]]:
     """The waves that a run's list makes it possible to plan, once the list is in the catalog.
 
@@ -123,6 +131,7 @@ def extend_after_list(
         runtime: The stores.
         status: The run.
         session: The session that the list shows.
+        listing: The symbol list, if it is one and was taken: it shows who went ex-right.
     """
     window = Window(
         date.fromisoformat(status.params["from"]), date.fromisoformat(status.params["to"])
@@ -131,6 +140,10 @@ def extend_after_list(
     waves, notices, _ = _wanted_waves(
         runtime, status.kind, status.upstream, period, window, None, session
     )
+    if listing is not None:
+        sizing = _sizing(runtime, status.upstream)
+        more, said = waves_after_list(runtime, status.upstream, period, listing, sizing)
+        waves, notices = waves + more, notices + said
     return waves, notices
 
 
@@ -152,13 +165,9 @@ def _wanted_waves(
     session: date,
 ) -> tuple[list[WavePlan], list[str], int]:
     """Waves, notices, and how many series lack nothing."""
-    sizing = BatchSizing.for_rate(
-        sustained_rate(runtime.settings.windows_for(upstream)),
-        batch_seconds=runtime.settings.batch_seconds,
-        wave_items=runtime.settings.wave_items,
-    )
+    sizing = _sizing(runtime, upstream)
     if kind == STOCKS:
-        work, dataset, subjects = Work.KLINE, Dataset.KLINE, _symbols(runtime, names)
+        work, dataset, subjects = Work.KLINE, Dataset.KLINE, stock_subjects(runtime, names)
     else:
         work, dataset = Work.BOARD_KLINE, Dataset.BOARD_KLINE
         subjects = _boards(runtime, _BOARD_KINDS[kind], names)
@@ -191,12 +200,28 @@ def _wanted_waves(
     return waves + kline_waves, notices, len(complete)
 
 
-def _symbols(runtime: Runtime, names: Sequence[str] | None) -> list[Subject]:
+def _sizing(runtime: Runtime, upstream: str) -> BatchSizing:
+    return BatchSizing.for_rate(
+        sustained_rate(runtime.settings.windows_for(upstream)),
+        batch_seconds=runtime.settings.batch_seconds,
+        wave_items=runtime.settings.wave_items,
+    )
+
+
+def queue_of(kind: str) -> str:
+    """The queue of a kind of run."""
+    return _QUEUES[kind]
+
+
+def stock_subjects(runtime: Runtime, names: Sequence[str] | None) -> list[Subject]:
+    """Symbols with what the lists say of them; None: all that are listed."""
     known = {row.symbol: row for row in runtime.catalog.symbols(listed_only=False)}
     if names is None:
         wanted = [row.symbol for row in known.values() if row.listed]
     else:
-        wanted = list(dict.fromkeys(str(parse_stock(name)) for name in names))
+        present = read_aliases(runtime.database)  # the upstream knows no code but the present one
+        codes = (str(parse_stock(name)) for name in names)
+        wanted = list(dict.fromkeys(present.get(code, code) for code in codes))
     subjects = []
     for name in wanted:
         row = known.get(name)

@@ -1,6 +1,6 @@
 """What a whole answer proves: the outcome of a fetch, and the sessions it makes complete."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pyarrow.compute as pc
 
@@ -33,7 +33,7 @@ def bars_proof(
         complete = item.suspended_on
     bad_from = pc.min(verdict.rejected["session"]).as_py()
     if complete is not None and bad_from is not None and bad_from <= complete:
-        complete = calendar.offset(bad_from, -1) if bad_from > calendar.first_session else None
+        complete = _session_before(bad_from, calendar)
     proven = complete is not None and complete >= item.start
     outcome, reason = Outcome.OK, None
     if verdict.rejected.num_rows:
@@ -41,7 +41,8 @@ def bars_proof(
         faults = ", ".join(f"{n} × {name}" for name, n in sorted(verdict.reasons.items()))
         reason = (
             f"{verdict.rejected.num_rows} of {bars.table.num_rows} bars break an invariant "
-            f"({faults}), the first on {bad_from}: they are in quarantine, not in the stores"
+            f"({faults}), the first on {bad_from}: they are in quarantine, not in the stores "
+            f"(`quantsync quarantine list {item.subject}`)"
         )
     return OutcomeRow(
         item.subject,
@@ -63,6 +64,13 @@ def _complete_to(period: Period, verdict: Verdict) -> date | None:
             final = final.filter(pc.less(final["session"], session))
     complete: date | None = pc.max(final["session"]).as_py()
     return complete
+
+
+def _session_before(day: date, calendar: TradingCalendar) -> date | None:
+    """The session before a day, which need not be one; None before the first."""
+    if not calendar.first_session < day <= calendar.last_session:
+        return calendar.last_session if day > calendar.last_session else None
+    return calendar.session_on_or_before(day - timedelta(days=1))
 
 
 def _trailing_suspension(item: Item, complete: date) -> bool:

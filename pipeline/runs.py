@@ -18,9 +18,9 @@ from pipeline.patience import patiently
 from pipeline.plans import Request, plan_run
 from pipeline.runtime import Runtime
 from storage.killpoints import KillPoint, reach
-from storage.run_records import RunState, RunStatus
+from storage.run_records import RunPlan, RunState, RunStatus
 
-__all__ = ["commit_wave", "fetch_batch", "follow_run", "start_run"]
+__all__ = ["begin_run", "commit_wave", "fetch_batch", "follow_run", "start_run"]
 
 _POLL_S = 0.2
 
@@ -37,7 +37,14 @@ def start_run(runtime: Runtime, request: Request, publish: Publish) -> str | Non
         QuantsyncError: The broker refused. A run on demand stands in the ledger as failed, with the
             reason; one that serves a slot waits there for the broker.
     """
-    plan = plan_run(runtime, request)
+    return begin_run(runtime, plan_run(runtime, request), publish)
+
+
+def begin_run(runtime: Runtime, plan: RunPlan, publish: Publish) -> str | None:
+    """Record a run that is planned, and hand its first wave to the broker.
+
+    Returns and raises as :func:`start_run` does.
+    """
     if not runtime.ledger.open_run(plan):
         return None
     reach(KillPoint.RUN_RECORDED)
@@ -45,7 +52,7 @@ def start_run(runtime: Runtime, request: Request, publish: Publish) -> str | Non
         try:
             publish(plan.run_id, 0)
         except QuantsyncError as error:
-            if request.slot is None:
+            if plan.slot is None:
                 runtime.ledger.end_run(plan.run_id, RunState.FAILED, error.message)
             raise
     return plan.run_id

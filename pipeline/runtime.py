@@ -14,8 +14,10 @@ from market.clock import Clock, SystemClock
 from market.errors import ConfigurationError
 from market.sessions import TradingCalendar, exchange_calendar
 from pipeline.settings import Settings, read_settings
+from storage.aliases import read_aliases
 from storage.catalog import Catalog
 from storage.database import Database
+from storage.ex_right import ExRights
 from storage.killpoints import arm
 from storage.lake import Lake
 from storage.ledger import Ledger
@@ -101,7 +103,16 @@ class Runtime:
         """Bars in Parquet."""
         # Less than a reconciler's period: one that waited longer would keep all else waiting.
         wait_s = self.settings.reconcile_every_s * 2 / 3
-        return Lake(self.settings.lake_path, lock_wait_s=wait_s)
+        return Lake(
+            self.settings.lake_path,
+            lock_wait_s=wait_s,
+            aliases=lambda: read_aliases(self.database),
+        )
+
+    @cached_property
+    def ex_rights(self) -> ExRights:
+        """Ex-rights, from which prices are adjusted on read."""
+        return ExRights(self.database, self.settings.lake_path)
 
     @cached_property
     def staging(self) -> Staging:
@@ -150,7 +161,9 @@ class Runtime:
             source = self._sources.get(str(url))
             if source is None:
                 name = EastmoneySource.name if url is None else SIMULATOR
-                source = EastmoneySource(self.clock(upstream), name=name)
+                source = EastmoneySource(
+                    self.clock(upstream), name=name, settled_at=self.settings.settled_at
+                )
                 self._sources[str(url)] = source
         return source
 

@@ -5,7 +5,7 @@ directory is read too. ``.env.example`` lists them all.
 """
 
 import re
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ingest.pacing import RateWindow, parse_windows
 from ingest.simulator import defaults
 from market.errors import ConfigurationError
+from market.sessions import SESSION_CLOSE, SETTLED_AT
 
 LOCAL_BROKER = "redis://localhost:6379/1"
 LOCAL_BACKEND = "redis://localhost:6379/2"
@@ -90,6 +91,12 @@ class Settings(BaseSettings):
     history_daily_from: date = Field(
         default=date(2015, 1, 5), description="First session of daily history, unless asked"
     )
+    settled_at: time = Field(
+        default=SETTLED_AT, description="From then on the day's closing bars are final, in Shanghai"
+    )
+    sync_events: bool = Field(
+        default=True, description="Stock runs fetch ex-rights too: two requests a symbol once"
+    )
     batch_lease_s: float = Field(default=120.0, gt=0, description="A silent worker loses its batch")
     batch_deadline_s: float = Field(default=1500.0, gt=0, description="A batch stops after this")
     batch_seconds: float = Field(
@@ -146,6 +153,13 @@ class Settings(BaseSettings):
         except ConfigurationError as error:
             raise ValueError(error.message) from error
         return text
+
+    @field_validator("settled_at")
+    @classmethod
+    def _after_the_close(cls, at: time) -> time:
+        if at.tzinfo is not None or at < SESSION_CLOSE:
+            raise ValueError("give a time of day in Shanghai, not before the close at 15:00")
+        return at
 
     @field_validator(*_SCHEMES)
     @classmethod

@@ -6,13 +6,15 @@ A list of an earlier session than one already taken is refused: history is not r
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
 from sqlalchemy import Connection, func, select, update
 
 from market.boards import BoardKind, InvalidBoardError
+from storage.aliases import aliases_within
+from storage.board_history import note_taxonomy
 from storage.catalog_rows import (
     close_intervals,
     name_boards,
@@ -21,7 +23,9 @@ from storage.catalog_rows import (
     upsert,
 )
 from storage.database import Database
+from storage.identity import renumber
 from storage.list_quarantine import doubt_about, set_aside, settle
+from storage.listing import note_listing, note_suspended, proven_suspended
 from storage.tables import board, board_member, symbol
 
 _LOCK = 7_215_003
@@ -34,6 +38,7 @@ class ListChange:
     Attributes:
         accepted: False if it was set aside; the list held stays.
         reason: Why it was set aside, or that it is older than the one held.
+        notices: What a person should know of it, such as a renumbered code.
     """
 
     accepted: bool
@@ -42,6 +47,7 @@ class ListChange:
     removed: int = 0
     renamed: int = 0
     kept: int = 0
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +101,17 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def replace_symbols(self, listing: pa.Table, session: date, run_id: str) -> ListChange:
+    def replace_symbols(
+        self, listing: pa.Table, session: date, run_id: str, *, settled: bool = True
+    ) -> ListChange:
         """Take a whole list of symbols as of a session, or set it aside. Idempotent.
 
         Args:
             listing: ``SYMBOL_LIST_SCHEMA``.
             session: The session it shows.
             run_id: Who fetched it.
+            settled: Whether the session is over: only then does a symbol without a price prove that
+                it did not trade.
         """
         codes = listing["symbol"].to_pylist()
         with self._database.writing() as connection:
@@ -110,10 +120,15 @@ class Catalog:
             held = {code: name for code, name in connection.execute(query)}  # noqa: C416  (Rows)
             taken = connection.scalar(select(func.max(symbol.c.last_listed)))
             refused = self._refused(
-                connection, "symbols", codes, set(held), (session, taken), run_id
+                connection, "symbols", codes, set(held), (session, taken), run_id, listing
             )
             if refused:
                 return refused
+            names = {row["symbol"]: row["name"] for row in listing.to_pylist()}
+            notices = renumber(connection, names, session, taken)
+            aliases = aliases_within(connection)
+            held = {aliases.get(code, code): name for code, name in held.items()}
+            suspended = proven_suspended(listing) if settled else frozenset()
             rows = [
                 {
                     "symbol": row["symbol"],
@@ -121,14 +136,16 @@ class Catalog:
                     "listed": True,
                     "first_listed": session,
                     "last_listed": session,
-                    "suspended_on": session if row["suspended"] else None,
+                    "suspended_on": session if row["symbol"] in suspended else None,
                 }
                 for row in listing.to_pylist()
             ]
             upsert(connection, symbol, symbol.c.symbol, rows)
             gone = symbol.c.symbol.in_(sorted(held.keys() - set(codes)))
             connection.execute(update(symbol).where(gone).values(listed=False))
-        return _change(held, {row["symbol"]: row["name"] for row in rows})
+            note_listing(connection, names, session, taken)
+            note_suspended(connection, suspended, session)
+        return replace(_change(held, names), notices=tuple(notices))
 
     def replace_boards(
         self, kind: BoardKind, boards: pa.Table, session: date, run_id: str
@@ -153,7 +170,13 @@ class Catalog:
             held = {code: row.name for code, row in mine.items() if row.active}
             taken = max((row.last_listed for row in mine.values() if row.last_listed), default=None)
             refused = self._refused(
-                connection, f"{kind.value}_boards", codes, set(held), (session, taken), run_id
+                connection,
+                f"{kind.value}_boards",
+                codes,
+                set(held),
+                (session, taken),
+                run_id,
+                boards,
             )
             if refused:
                 return refused
@@ -174,6 +197,7 @@ class Catalog:
             name_boards(connection, {c: n for c, n in names.items() if said.get(c) != n}, session)
             gone = board.c.code.in_(sorted(held.keys() - names.keys()))
             connection.execute(update(board).where(gone).values(active=False))
+            note_taxonomy(connection, kind, codes, session)
         return _change(held, names)
 
     def replace_members(
@@ -198,6 +222,7 @@ class Catalog:
                 set(held),
                 (session, taken),
                 run_id,
+                members,
             )
             if refused:
                 return refused
@@ -222,6 +247,7 @@ class Catalog:
         held: set[str],
         sessions: tuple[date, date | None],
         run_id: str,
+        whole: pa.Table,
     ) -> ListChange | None:
         """The refusal of a list that is stale or not proven whole; None if it is to be taken."""
         session, taken = sessions
@@ -231,7 +257,7 @@ class Catalog:
         doubt = doubt_about(connection, name, codes, held, session)
         if doubt:
             seen_at = self._database.now(connection)
-            set_aside(connection, name, codes, run_id, (session, seen_at), doubt)
+            set_aside(connection, name, codes, run_id, (session, seen_at), doubt, whole)
             return ListChange(accepted=False, reason=f"{doubt}; the last good list stays")
         settle(connection, name, codes)
         return None

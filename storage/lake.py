@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from market.bars import Dataset, bar_schema
 from market.periods import Period
 from market.sessions import Window
+from storage.aliases import Aliases, all_codes, bears_old_code, under_present_codes
 from storage.errors import CorruptFileError, PartitionBusyError
 from storage.files import (
     discard_leftovers,
@@ -71,14 +72,21 @@ class PartitionWrite:
 class Lake:
     """Bars in Parquet below one folder. Safe for any number of threads and processes.
 
+    Bars of stocks are read and written under the present codes of their symbols, also where a file
+    still has them under an old one.
+
     Args:
         root: The lake's folder; made when first written.
         lock_wait_s: How long another writer of a partition is waited for.
+        aliases: Gives the codes that are no longer borne, each with the present one.
     """
 
-    def __init__(self, root: Path, *, lock_wait_s: float = 20.0) -> None:
+    def __init__(
+        self, root: Path, *, lock_wait_s: float = 20.0, aliases: Callable[[], Aliases] = dict
+    ) -> None:
         self.root = Path(root)
         self._lock_wait_s = lock_wait_s
+        self._aliases = aliases
 
     def write(
         self,
@@ -105,6 +113,8 @@ class Lake:
             PartitionBusyError: Another process has been writing a partition for too long.
         """
         done = []
+        if dataset is Dataset.KLINE:
+            bars = under_present_codes(bars, self._aliases())
         for name, part in _parts(period, bars):
             done.append(self._merge(Partition(dataset, period, name), part, alive))
             alive()
@@ -217,13 +227,16 @@ class Lake:
         Raises:
             CorruptFileError: A partition is no readable Parquet file.
         """
+        aliases = self._aliases() if dataset is Dataset.KLINE else {}
+        if names is not None:
+            names = all_codes(names, aliases)
         filters = _filters(dataset, names, window)
         schema = bar_schema(dataset)
         if columns is not None:
             needed = {*columns, dataset.key, "end_at"}
             schema = pa.schema([field for field in schema if field.name in needed])
         tables = [
-            self._read_file(self.root / partition.path, schema, filters)
+            self._read_coded(partition, schema, filters, aliases)
             for partition in self.partitions(dataset, period)
             if window is None or _overlaps(partition, window)
         ]
@@ -237,6 +250,46 @@ class Lake:
             )
             bars = bars.take(order)
         return bars.select(columns or schema.names).combine_chunks()
+
+    def _read_coded(
+        self,
+        partition: Partition,
+        schema: pa.Schema,
+        filters: pc.Expression | None,
+        aliases: Aliases,
+    ) -> pa.Table:
+        """Some columns of a file under present codes."""
+        path = self.root / partition.path
+        bars = self._read_file(path, schema, filters)
+        if not bears_old_code(bars, aliases):
+            return bars
+        # Of two bars of one key the better one stands, which only whole rows can tell.
+        whole = self._read_file(path, bar_schema(partition.dataset), filters)
+        return under_present_codes(whole, aliases).select(schema.names)
+
+    def recode(self, partition: Partition) -> bool:
+        """Rewrite a partition of stock bars if it has any under a code that is no longer borne.
+
+        Idempotent.
+
+        Returns:
+            Whether it was rewritten.
+
+        Raises:
+            CorruptFileError: It is no readable Parquet file; it was left as it is.
+            UnwritableError: The folder cannot be written; what was there is not lost.
+        """
+        path, aliases = self.root / partition.path, self._aliases()
+        key = pa.schema([bar_schema(partition.dataset).field(partition.dataset.key)])
+        with self._locked(partition):
+            if not bears_old_code(self._read_file(path, key), aliases):
+                return False
+            bars = under_present_codes(
+                self._read_file(path, bar_schema(partition.dataset)), aliases
+            )
+            discard_leftovers(path)
+            replace_file(path, lambda temporary: _write_parquet(bars, temporary))
+        return True
 
     def partitions(self, dataset: Dataset, period: Period) -> list[Partition]:
         """The partitions that exist, ascending."""
@@ -252,7 +305,10 @@ class Lake:
         Raises:
             CorruptFileError: It is no readable Parquet file.
         """
-        return self._read_file(self.root / partition.path, bar_schema(partition.dataset))
+        bars = self._read_file(self.root / partition.path, bar_schema(partition.dataset))
+        if partition.dataset is Dataset.KLINE:
+            bars = under_present_codes(bars, self._aliases())
+        return bars
 
     def _read_file(
         self, path: Path, schema: pa.Schema, filters: pc.Expression | None = None

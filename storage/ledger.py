@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from storage.database import Database
 from storage.errors import StorageError
+from storage.kline_quarantine import enter_bars
 from storage.ledger_statements import (
     FREE,
     add_notices,
@@ -28,7 +29,6 @@ from storage.ledger_statements import (
     held_wave,
     insert_waves,
     may_be_tried,
-    quarantine,
     refuse,
     replace_outcomes,
     run_row,
@@ -382,7 +382,7 @@ class Ledger:
                 .values(state=BatchState.COMMITTED.value)
             )
             refuse(connection, claim.run_id, refused)
-            quarantine(connection, claim.run_id, quarantined, now)
+            enter_bars(connection, claim.run_id, quarantined, now)
             cover(connection, claim)
             insert_waves(connection, claim.run_id, extension)
             if notices:

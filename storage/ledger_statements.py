@@ -1,14 +1,14 @@
 """The ledger's statements: each works inside its caller's transaction."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select, update
 
+from storage.aliases import aliases_within
 from storage.coverage import extend_coverage
 from storage.ledger_tables import (
-    kline_quarantine,
     sync_batch,
     sync_outcome,
     sync_run,
@@ -21,7 +21,6 @@ from storage.run_records import (
     BatchState,
     Claim,
     OutcomeRow,
-    QuarantinedBar,
     RunPlan,
     RunState,
     RunStatus,
@@ -206,27 +205,6 @@ def refuse(connection: Connection, run_id: str, refused: Mapping[str, str]) -> N
         )
 
 
-def quarantine(
-    connection: Connection, run_id: str, bars: Iterable[QuarantinedBar], now: float
-) -> None:
-    """Keep rejected bars; one that is known already is not kept twice."""
-    for bar in bars:
-        key = {
-            "dataset": bar.dataset.value,
-            "period": bar.period.value,
-            "subject": bar.subject,
-            "end_at": bar.end_at,
-            "reasons": bar.reasons,
-        }
-        known = select(kline_quarantine.c.id).filter_by(**key)
-        if connection.scalar(known) is None:
-            connection.execute(
-                insert(kline_quarantine).values(
-                    **key, run_id=run_id, row=json.dumps(dict(bar.row)), quarantined_at=now
-                )
-            )
-
-
 def cover(connection: Connection, claim: Claim) -> None:
     """Extend the coverage of every series by what the wave's outcomes prove."""
     rows = connection.execute(
@@ -245,11 +223,13 @@ def cover(connection: Connection, claim: Claim) -> None:
         .where(sync_batch.c.state == BatchState.COMMITTED.value)
         .where(sync_outcome.c.covered_from.is_not(None))
     ).all()
+    present = aliases_within(connection)  # it may have been planned before it was renumbered
     for text, subject, start, end in rows:
         plan = BatchPlan.from_json(text)
         dataset = plan.work.dataset.value if plan.work.dataset else plan.work.value
         period = plan.period.value if plan.period else "session"
-        extend_coverage(connection, dataset, period, subject, (start, end), claim.run_id)
+        name = present.get(subject, subject)
+        extend_coverage(connection, dataset, period, name, (start, end), claim.run_id)
 
 
 def add_notices(connection: Connection, run_id: str, notices: Sequence[str]) -> None:
@@ -301,10 +281,12 @@ def end_run_if_done(connection: Connection, run_id: str, now: float) -> None:
     )
 
 
-def _outcome_counts(connection: Connection, run_id: str) -> dict[str, int]:
+def _outcome_counts(
+    connection: Connection, run_id: str, *which: ColumnElement[bool]
+) -> dict[str, int]:
     rows = connection.execute(
         select(sync_outcome.c.outcome, func.count())
-        .where(sync_outcome.c.run_id == run_id)
+        .where(sync_outcome.c.run_id == run_id, *which)
         .group_by(sync_outcome.c.outcome)
         .order_by(sync_outcome.c.outcome)
     ).all()
@@ -352,7 +334,12 @@ def status_of(connection: Connection, row: Row[Any], now: float) -> RunStatus:
         done=int(batches[2]),
         requests=int(batches[3]),
         bars_written=int(waves[2]),
-        outcomes=_outcome_counts(connection, row.run_id),
+        outcomes=_outcome_counts(
+            connection, row.run_id, sync_outcome.c.work != Work.EX_RIGHT.value
+        ),
+        ex_rights=_outcome_counts(
+            connection, row.run_id, sync_outcome.c.work == Work.EX_RIGHT.value
+        ),
         deadline_at=row.deadline_at,
         trouble=waves[3],
     )

@@ -125,9 +125,20 @@ kline_quarantine = Table(
     Column("row", Text, nullable=False, comment="JSON: the rejected bar"),
     Column("reasons", Text, nullable=False),
     Column("quarantined_at", Double, nullable=False),
-    UniqueConstraint("dataset", "period", "subject", "end_at", "reasons"),
+    Column(
+        "status",
+        String(16),
+        nullable=False,
+        server_default="open",
+        comment="open, accepted or dropped",
+    ),
+    Column("content_hash", String(64), nullable=False, server_default=""),
+    Column("decided_by", String(120), comment="user@host"),
+    Column("decided_at", Double, comment="epoch seconds, UTC"),
+    Column("note", Text),
+    UniqueConstraint("dataset", "period", "subject", "end_at", "reasons", "content_hash"),
 )
-"""Rows that broke an invariant: kept and reported, never stored as good."""
+"""Rows that broke an invariant: kept and reported, never stored as good, never deleted."""
 
 installation = Table(
     "installation",

@@ -10,7 +10,9 @@ all values are equal, an ``open`` or ``turnover_rate`` that one does not know le
    missing value never replaces a known one.
 3. ``fetched_at`` and ``source`` are those of the standing bar; if both agree, of the earlier one.
    So a later fetch of the same values changes nothing at all.
-4. A final bar whose known values another final one replaces is a revision: the old one is kept.
+4. A final bar whose known values another final one replaces is a revision. The warehouse keeps it,
+   and every other bar that gave way or came too late to stand, each fetch once: so what was known
+   at any instant can be told (:mod:`storage.as_of`).
 
 Fetches in any order, however often repeated, end in the same bars, ``fetched_at`` and ``source``
 included, as long as values move on (a bar does not return to values it had before) and a nullable

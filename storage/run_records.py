@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
@@ -21,14 +21,18 @@ class Work(StrEnum):
     BOARD_LIST = "board_list"
     BOARD_MEMBERS = "board_members"
     BOARD_KLINE = "board_kline"
+    EX_RIGHT = "ex_right"
 
     @property
     def dataset(self) -> Dataset | None:
-        """The klines this work yields; None for lists."""
+        """The klines this work yields; None for lists and ex-rights."""
         return {Work.KLINE: Dataset.KLINE, Work.BOARD_KLINE: Dataset.BOARD_KLINE}.get(self)
 
 
-SUCCESSES = ("ok", "unchanged", "empty_suspended", "empty_not_listed", "delisted", "empty_board")
+SUCCESSES = (
+    "ok", "unchanged", "empty_suspended", "empty_not_listed", "delisted", "empty_board",
+    "not_served",
+)  # fmt: skip
 """Outcomes after which nothing is owed."""
 
 
@@ -82,6 +86,7 @@ class Item:
         held: Whether bars of it were already held when this was planned.
         suspended_on: Session at which the latest list showed no trade of it.
         listed: Whether the latest list names it.
+        reference: Previous close by the latest list, CNY, where it shows an ex-right.
     """
 
     subject: str
@@ -90,6 +95,7 @@ class Item:
     held: bool = False
     suspended_on: date | None = None
     listed: bool | None = None
+    reference: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,10 @@ class BatchPlan:
                 "period": self.period and self.period.value,
                 "board_kind": self.board_kind and self.board_kind.value,
                 "items": [
-                    [i.subject, _iso(i.start), _iso(i.end), i.held, _iso(i.suspended_on), i.listed]
+                    [
+                        *(i.subject, _iso(i.start), _iso(i.end), i.held, _iso(i.suspended_on)),
+                        *(i.listed, i.reference),
+                    ]
                     for i in self.items
                 ],
             }
@@ -124,8 +133,9 @@ class BatchPlan:
             period=Period(raw["period"]) if raw["period"] else None,
             board_kind=BoardKind(raw["board_kind"]) if raw["board_kind"] else None,
             items=tuple(
-                Item(subject, _day(start), _day(end), held, _day(suspended), listed)
-                for subject, start, end, held, suspended, listed in raw["items"]
+                # A batch of an earlier version ends after "listed".
+                Item(subject, _day(start), _day(end), held, _day(suspended), *rest)
+                for subject, start, end, held, suspended, *rest in raw["items"]
             ),
         )
 
@@ -208,7 +218,8 @@ class RunStatus:
     Attributes:
         items: Fetches planned so far; a run that begins with a list learns more on the way.
         done: Fetches ended.
-        outcomes: How often each outcome stands, by name.
+        outcomes: How often each outcome stands, by name; those of ex-rights apart.
+        ex_rights: The same of the ex-rights.
         deadline_at: When it ends as partial, if it has not ended before.
         trouble: Why the wave that is due could not be committed yet; it will be tried again.
     """
@@ -237,6 +248,7 @@ class RunStatus:
     outcomes: dict[str, int]
     deadline_at: float
     trouble: str | None = None
+    ex_rights: dict[str, int] = field(default_factory=dict)
 
 
 def new_run_id() -> str:

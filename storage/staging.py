@@ -33,6 +33,7 @@ class Staging:
         tables: Mapping[str, pa.Table],
         *,
         session: date | None = None,
+        settled: bool = False,
     ) -> dict[str, Any]:
         """Write a batch's tables and make them durable.
 
@@ -42,6 +43,7 @@ class Staging:
             token: Of the claim under which it was fetched.
             tables: By name.
             session: The session that lists among them show.
+            settled: Whether it was over then, so that what shows no trade had none.
 
         Returns:
             The manifest that the ledger keeps: for each table its file, hash and rows.
@@ -60,7 +62,7 @@ class Staging:
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
                 "rows": table.num_rows,
             }
-        return {"tables": staged, "session": session and session.isoformat()}
+        return {"tables": staged, "session": session and session.isoformat(), "settled": settled}
 
     def read(self, manifest: Mapping[str, Any], name: str) -> pa.Table:
         """A staged table.

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 from market.bars import Dataset
@@ -66,6 +67,19 @@ board_name = Table(
 )
 """Names of boards with the session each was first seen: a board is its code, names change."""
 
+board_taxonomy = Table(
+    "board_taxonomy",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("first_session", Date, nullable=False),
+    Column("last_session", Date, nullable=False),
+    Column("boards", Text, nullable=False, comment="JSON: codes, ascending"),
+    UniqueConstraint("kind", "first_session"),
+)
+"""Versions of the set of boards of a kind, with the sessions whose lists showed them."""
+
 list_quarantine = Table(
     "list_quarantine",
     metadata,
@@ -77,8 +91,12 @@ list_quarantine = Table(
     Column("rows", Integer, nullable=False),
     Column("content_hash", String(64), nullable=False),
     Column("content", Text, nullable=False, comment="JSON: the names it held"),
-    Column("status", String(16), nullable=False, comment="open, accepted or superseded"),
+    Column("status", String(16), nullable=False, comment="open, accepted, superseded …"),
     Column("seen_at", Double, nullable=False, comment="epoch seconds, UTC"),
+    Column("whole", Text, comment="JSON: its rows; null: not kept"),
+    Column("decided_by", String(120), comment="user@host"),
+    Column("decided_at", Double, comment="epoch seconds, UTC"),
+    Column("note", Text),
     Index("ix_list_quarantine_list", "list"),
 )
 """Lists that were not taken because they are not proven whole."""
@@ -109,9 +127,13 @@ kline_revision = Table(
     Column("end_at", BigInteger, nullable=False),
     *_values(),
     Column("revised_at", BigInteger, nullable=False, comment="when its successor was fetched"),
-    Index("ix_kline_revision_subject_id", "dataset", "period", "subject_id", "end_at"),
+    Index(
+        "uq_kline_revision_version",
+        *("dataset", "period", "subject_id", "end_at", "fetched_at", "state"),
+        unique=True,
+    ),
 )
-"""Final bars that a later fetch changed: the values as they were."""
+"""Bars that others took the place of, and bars that came too late to stand: each fetch once."""
 
 
 def _kline_table(dataset: Dataset, period: Period) -> Table:

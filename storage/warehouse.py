@@ -5,7 +5,7 @@ the rule of :mod:`storage.merging`. A row that changes nothing is not touched, s
 fastest path.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -25,6 +25,7 @@ from market.bars import (
 )
 from market.periods import Period
 from market.sessions import Window
+from storage.aliases import all_codes, read_aliases, under_present_codes
 from storage.database import Database
 from storage.merging import one_per_key
 from storage.tables import KLINE_TABLES
@@ -62,8 +63,13 @@ class Warehouse:
         """
         if not bars.num_rows:
             return WriteCount(0, 0, 0, 0)
+        if dataset is Dataset.KLINE:
+            bars = under_present_codes(bars, read_aliases(self._database))
         # A key twice in one statement is an error to PostgreSQL and a wrong count to SQLite.
-        incoming = self._columns(dataset, one_per_key(dataset, bars))
+        single = one_per_key(dataset, bars)
+        arrived = {"incoming": self._columns(dataset, single)}
+        if single.num_rows < bars.num_rows:
+            arrived["repeated"] = self._columns(dataset, bars)
         statements = Statements(dataset, period, is_sqlite=self._database.is_sqlite)
         retrying = Retrying(
             stop=stop_after_attempt(5),
@@ -72,30 +78,35 @@ class Warehouse:
             reraise=True,
         )
         upsert = self._upsert_sqlite if self._database.is_sqlite else self._upsert_postgresql
-        return retrying(upsert, incoming, statements)
+        return retrying(upsert, arrived, statements)
 
-    def _upsert_sqlite(self, incoming: pa.Table, statements: Statements) -> WriteCount:
-        columns = [column.to_pylist() for column in incoming.columns]
+    def _upsert_sqlite(self, arrived: Mapping[str, pa.Table], statements: Statements) -> WriteCount:
         with self._database.writing() as connection:
             cursor = connection.connection.cursor()
-            cursor.execute(f"CREATE TEMP TABLE incoming ({', '.join(incoming.column_names)})")
-            places = ", ".join("?" * len(columns))
-            cursor.executemany(
-                f"INSERT INTO incoming VALUES ({places})",  # noqa: S608
-                list(zip(*columns, strict=True)),
-            )
-            count = _apply(cursor, statements)
-            cursor.execute("DROP TABLE incoming")
+            for name, bars in arrived.items():
+                cursor.execute(f"CREATE TEMP TABLE {name} ({', '.join(bars.column_names)})")
+                places = ", ".join("?" * bars.num_columns)
+                columns = [column.to_pylist() for column in bars.columns]
+                cursor.executemany(
+                    f"INSERT INTO {name} VALUES ({places})",  # noqa: S608
+                    list(zip(*columns, strict=True)),
+                )
+            count = _apply(cursor, statements, arrived)
+            for name in arrived:
+                cursor.execute(f"DROP TABLE {name}")
             cursor.close()
         return count
 
-    def _upsert_postgresql(self, incoming: pa.Table, statements: Statements) -> WriteCount:
+    def _upsert_postgresql(
+        self, arrived: Mapping[str, pa.Table], statements: Statements
+    ) -> WriteCount:
         with self._database.adbc() as connection, connection.cursor() as cursor:
-            cursor.adbc_ingest("incoming", incoming, mode="create", temporary=True)
+            for name, bars in arrived.items():
+                cursor.adbc_ingest(name, bars, mode="create", temporary=True)
             # One writer a table, as in SQLite: between the statements below nobody may change what
             # they compare with, or a revision would go unseen.
             cursor.execute(statements.lock)
-            count = _apply(cursor, statements)
+            count = _apply(cursor, statements, arrived)
             connection.commit()
         return count
 
@@ -133,6 +144,8 @@ class Warehouse:
             start, end = window.start.isoformat(), window.end.isoformat()
             conditions.append(f"k.session >= '{start}' AND k.session <= '{end}'")
         if names is not None:
+            if dataset is Dataset.KLINE:
+                names = all_codes(names, read_aliases(self._database))
             listed = ", ".join("'" + name.replace("'", "''") + "'" for name in sorted(names))
             conditions.append(f"o.{statements.code} IN ({listed or 'NULL'})")
         query = statements.select(conditions)
@@ -182,15 +195,20 @@ class Warehouse:
             return list(connection.scalars(select(column).distinct().order_by(column)))
 
 
-def _apply(cursor: Any, statements: Statements) -> WriteCount:
+def _apply(cursor: Any, statements: Statements, arrived: Collection[str]) -> WriteCount:
     """Apply the temporary table ``incoming`` to the bars held, inside the caller's transaction."""
     cursor.execute(statements.add_owners)
     cursor.execute(statements.count)
-    total, known, touched, updated, revised = (int(n or 0) for n in cursor.fetchone())
-    if revised:
-        cursor.execute(statements.keep_revised)
+    counts = (int(n or 0) for n in cursor.fetchone())
+    total, known, touched, updated, revised, differing = counts
+    if differing:
+        cursor.execute(statements.keep_replaced)
     if touched or known < total:
         cursor.execute(statements.upsert)
+    if differing:
+        cursor.execute(statements.keep_outranked())
+    if "repeated" in arrived:
+        cursor.execute(statements.keep_outranked("repeated"))
     return WriteCount(total - known, updated, known - updated, revised)
 
 

@@ -47,23 +47,38 @@ class Statements:
 
     @property
     def count(self) -> str:
-        """Rows; keys held; bars that any column, any value, or a known final value changes."""
+        """Rows; keys held; bars that any column, any value, or a known final value changes.
+
+        Then those that differ from the one held, whichever of the two stands.
+        """
         return (
             "SELECT count(*), count(t.end_at), "
             f"sum(CASE WHEN {self._touched('i')} THEN 1 ELSE 0 END), "
             f"sum(CASE WHEN {self._changed('i')} THEN 1 ELSE 0 END), "
-            f"sum(CASE WHEN {self._revised('i')} THEN 1 ELSE 0 END) {self._joined}"
+            f"sum(CASE WHEN {self._revised('i')} THEN 1 ELSE 0 END), "
+            f"sum(CASE WHEN t.end_at IS NOT NULL AND NOT {_agrees('i')} THEN 1 ELSE 0 END) "
+            f"{self._joined}"
         )
 
     @property
-    def keep_revised(self) -> str:
-        """Keep the final bars that are about to be replaced by different final ones."""
+    def keep_replaced(self) -> str:
+        """Keep the bars that are about to be replaced by different ones."""
         old = ", ".join(f"t.{name}" for name in _CARRIED)
+        return self._keep(f"t.end_at, {old}, i.fetched_at", self._joined, self._replaced("i"))
+
+    def keep_outranked(self, arrived: str = "incoming") -> str:
+        """Keep the bars of a temporary table that came too late to stand; after the upsert."""
+        late = ", ".join(f"i.{name}" for name in _CARRIED)
+        joined = self._joined.replace("FROM incoming", f"FROM {arrived}")
+        return self._keep(f"i.end_at, {late}, t.fetched_at", joined, self._outranked("i"))
+
+    def _keep(self, values: str, joined: str, condition: str) -> str:
         return (
             "INSERT INTO kline_revision "
             f"(dataset, period, subject_id, end_at, {', '.join(_CARRIED)}, revised_at) "
-            f"SELECT '{self._dataset.value}', '{self._period.value}', o.id, t.end_at, {old}, "
-            f"i.fetched_at {self._joined} WHERE {self._revised('i')} ORDER BY o.id, t.end_at"
+            f"SELECT '{self._dataset.value}', '{self._period.value}', o.id, {values} "
+            f"{joined} WHERE {condition} ORDER BY o.id, i.end_at, i.fetched_at "
+            "ON CONFLICT DO NOTHING"
         )
 
     @property
@@ -119,6 +134,12 @@ class Statements:
     def _revised(self, i: str) -> str:
         both_final = f"{i}.state = '{_FINAL}' AND t.state = '{_FINAL}'"
         return f"({both_final} AND {_outranks(i)} AND NOT {_agrees(i)})"
+
+    def _replaced(self, i: str) -> str:
+        return f"(t.end_at IS NOT NULL AND {_outranks(i)} AND NOT {_agrees(i)})"
+
+    def _outranked(self, i: str) -> str:
+        return f"(t.end_at IS NOT NULL AND NOT {_outranks(i)} AND NOT {_agrees(i)})"
 
 
 def _outranks(i: str) -> str:

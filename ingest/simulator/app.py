@@ -30,6 +30,7 @@ _SLOW = frozenset({"/api/qt/clist/get"})
 """Endpoints whose first answer may take seconds in a large market."""
 
 _LOGGED = ("secid", "fs", "pn", "pz", "fid", "klt", "fqt", "beg", "end", "ndays")
+_FLAGS = {"data_null": "no_data", "empty_success": "empty", "other_symbol": "other"}
 _CLOSED, _BROKEN = 0, 500
 _OK = 200
 _CAPTCHA = """<!DOCTYPE html>
@@ -149,12 +150,8 @@ def _spoiling(met: list[Fault]) -> Spoiling:
     spoiling = Spoiling()
     for fault in met:
         match fault.name:
-            case "wrong_units":
-                spoiling.as_shares = True
-            case "data_null":
-                spoiling.no_data = True
-            case "empty_success":
-                spoiling.empty = True
+            case "data_null" | "empty_success" | "other_symbol":
+                setattr(spoiling, _FLAGS[fault.name], True)
             case "empty_page":
                 spoiling.page_part = 0.0
             case "short_page":
@@ -164,6 +161,10 @@ def _spoiling(met: list[Fault]) -> Spoiling:
             case "moving_order":
                 spoiling.order_spread = fault.settings["spread"]
                 spoiling.draw = fault.draw
+            case "wrong_units":
+                spoiling.volume_factor = fault.settings["factor"]
+            case "adjusted_prices":
+                spoiling.fqt = int(fault.settings["fqt"])
     return spoiling
 
 

@@ -49,9 +49,10 @@ def clist(market: Market, query: Query, now: datetime, spoiling: Spoiling) -> Bo
         return envelope({"total": 0, "diff": []}, rt=6, full=1)
     kept = page[: math.ceil(len(page) * spoiling.page_part)]
     rows = table.rows(kept, _fields(query.get("fields", "")))
-    if spoiling.as_shares:
+    if spoiling.volume_factor != 1:
         for row in rows:
-            row["f5"] = row["f5"] if isinstance(row.get("f5"), str) else row["f5"] * 100
+            if isinstance(lots := row.get("f5"), int | float):
+                row["f5"] = round(lots * spoiling.volume_factor)
     return envelope({"total": len(table), "diff": rows}, rt=6, full=1)
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from ingest.simulator.market import BOARD_MARKET, STOCK_MARKETS, Market, SecId
 from ingest.simulator.periods import FQT, KLT
+from market.boards import BoardKind
 
 Query = Mapping[str, str]
 Body = dict[str, object]
@@ -21,7 +22,6 @@ _SERVER = 181669475
 _KLINE_FIELDS = tuple(f"f{number}" for number in range(51, 62))
 _TREND_FIELDS = tuple(f"f{number}" for number in range(51, 59))
 _LOTS_AT = 5
-_SHARES_PER_LOT = 100
 
 
 @dataclass(slots=True)
@@ -29,7 +29,9 @@ class Spoiling:
     """How faults want the data spoilt; the default leaves it as it is.
 
     Attributes:
-        as_shares: Volumes in shares where the upstream means lots.
+        volume_factor: What volumes, in lots, are multiplied by.
+        other: The klines of another symbol or board.
+        fqt: Adjustment of klines, whatever is asked for.
         no_data: ``data`` is null.
         empty: Success without a single bar or row.
         page_part: Share of a page's rows that is delivered; the total stays.
@@ -38,7 +40,9 @@ class Spoiling:
         draw: Where random numbers come from.
     """
 
-    as_shares: bool = False
+    volume_factor: float = 1.0
+    other: bool = False
+    fqt: int | None = None
     no_data: bool = False
     empty: bool = False
     page_part: float = 1.0
@@ -75,15 +79,17 @@ def kline(market: Market, query: Query, now: datetime, spoiling: Spoiling) -> Bo
     klt, fqt = number(query, "klt", 101), number(query, "fqt", 0)
     if secid is None or klt not in KLT or fqt not in FQT:
         return envelope(None, rc=RC_UNKNOWN_SECID, rt=1, full=1)
-    series = market.kline(secid, klt, fqt, now)
+    if spoiling.other:
+        secid = _another(market, secid, now)
+    series = market.kline(secid, klt, fqt if spoiling.fqt is None else spoiling.fqt, now)
     if series is None:
         return envelope(None, rc=RC_NO_SUCH_CODE, rt=1, full=1)
     if spoiling.empty:
         return envelope({"code": secid.code, "name": series.name, "dktotal": 0, "klines": []})
     first, end = _window(series.labels, query)
     lines = series.lines(first, end)
-    if spoiling.as_shares:
-        lines = [_in_shares(line) for line in lines]
+    if spoiling.volume_factor != 1:
+        lines = [_in_other_units(line, spoiling.volume_factor) for line in lines]
     data = {
         "code": secid.code,
         "market": secid.market,
@@ -101,12 +107,14 @@ def trends(market: Market, query: Query, now: datetime, spoiling: Spoiling) -> B
     secid = parse_secid(query.get("secid", ""))
     if secid is None:
         return envelope(None, rc=RC_UNKNOWN_SECID, rt=1, full=1)
+    if spoiling.other:
+        secid = _another(market, secid, now)
     found = market.trends(secid, min(max(number(query, "ndays", 1), 1), 5), now)
     if found is None:
         return envelope(None, rc=RC_NO_SUCH_CODE, rt=1, full=1)
     lines = [] if spoiling.empty else found.lines
-    if spoiling.as_shares:
-        lines = [_in_shares(line) for line in lines]
+    if spoiling.volume_factor != 1:
+        lines = [_in_other_units(line, spoiling.volume_factor) for line in lines]
     data = {
         "code": secid.code,
         "market": secid.market,
@@ -154,7 +162,7 @@ def quote(market: Market, query: Query, now: datetime, spoiling: Spoiling) -> Bo
             (171, 7),
         )
     }
-    lots = int(cells[_LOTS_AT]) * (_SHARES_PER_LOT if spoiling.as_shares else 1)
+    lots = int(int(cells[_LOTS_AT]) * spoiling.volume_factor)
     known: dict[int, object] = {
         **hundredths,
         47: lots,
@@ -205,10 +213,22 @@ def _day(text: str, otherwise: str) -> str:
     return f"{padded[:4]}-{padded[4:6]}-{padded[6:8]}"
 
 
-def _in_shares(line: str) -> str:
+def _in_other_units(line: str, factor: float) -> str:
     cells = line.split(",")
-    cells[_LOTS_AT] = str(int(cells[_LOTS_AT]) * _SHARES_PER_LOT)
+    cells[_LOTS_AT] = str(round(int(cells[_LOTS_AT]) * factor))
     return ",".join(cells)
+
+
+def _another(market: Market, secid: SecId, now: datetime) -> SecId:
+    """The listed symbol, or the board, whose code comes after one's own."""
+    if secid.market == BOARD_MARKET:
+        tables = [market.boards(kind, now) for kind in BoardKind]
+        codes = sorted(str(code) for table in tables for code in table.columns[12])
+    else:
+        codes = sorted(str(code) for code in market.quotes(now).columns[12])
+    after = codes[bisect_right(codes, secid.code) % len(codes)]
+    number = secid.market if secid.market == BOARD_MARKET else int(after.startswith("6"))
+    return SecId(number, after)
 
 
 def _chosen(lines: Sequence[str], query: Query, known: tuple[str, ...]) -> list[str]:

@@ -29,7 +29,9 @@ FAULTS: dict[str, dict[str, float]] = {
     "data_null": {},
     "empty_success": {},
     "half_bars": {},
-    "wrong_units": {},
+    "wrong_units": {"factor": 100},
+    "other_symbol": {},
+    "adjusted_prices": {"fqt": 1},
     "short_page": {"keep": 0.5},
     "short_list": {"rows": 200},
     "empty_page": {},
@@ -50,7 +52,9 @@ captcha            an HTML page with status 200
 data_null          ``{"rc": 0, …, "data": null}``
 empty_success      ``dktotal: 0, klines: []``; no trends; a list with a total of 0
 half_bars          the latest session as it was at 10:32, though it is over
-wrong_units        volumes in shares instead of lots
+wrong_units        volumes times ``factor``: 100 gives shares instead of lots, 0.01 the reverse
+other_symbol       the answer of another symbol (or board) to a question for klines
+adjusted_prices    klines adjusted as ``fqt`` says (1 qfq, 2 hfq), whatever was asked for
 short_page         a list page has ``keep`` of its rows; the total is right
 short_list         a list ends after ``rows`` rows, and its total agrees
 empty_page         ``diff: []`` with the right total

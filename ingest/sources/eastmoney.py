@@ -16,7 +16,7 @@ AKShare column      ours
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from types import ModuleType, SimpleNamespace
 from typing import cast
 
@@ -27,15 +27,18 @@ import pyarrow.compute as pc
 
 from ingest import wire
 from ingest.source import (
-    Adjustment,
     Bars,
     EmptyBoardError,
+    FoundExRights,
     SchemaDriftError,
     TruncatedListError,
     UnknownSymbolError,
 )
 from ingest.sources.bodies import NO_ROWS, Question, diagnose, history_of_empty, list_total
+from ingest.sources.ex_rights import find_ex_rights
+from ingest.sources.owners import board_owner, check_owner, owner_of
 from ingest.validation import bar_states
+from market.adjustments import Adjustment
 from market.bars import END_AT_TYPE, Dataset, bar_schema, sorted_bars
 from market.boards import (
     BOARD_LIST_SCHEMA,
@@ -46,10 +49,11 @@ from market.boards import (
 from market.clock import Clock
 from market.errors import InvalidSymbolError, QuantsyncError
 from market.periods import Period
-from market.sessions import SESSION_CLOSE, Window
+from market.sessions import SESSION_CLOSE, SETTLED_AT, Window
 from market.symbols import Symbol, SymbolKind, parse_symbol
 
 SHARES_PER_LOT = 100
+_FIRST_SESSION = date(1990, 12, 19)
 
 
 def _akshare() -> ModuleType:
@@ -69,13 +73,15 @@ class EastmoneySource:
     Args:
         clock: Exchange time, which decides whether a bar is final.
         name: Provenance written on every bar.
+        settled_at: When the bars of a session's close no longer move, Shanghai time.
     """
 
     name = "eastmoney"
 
-    def __init__(self, clock: Clock, *, name: str = name) -> None:
+    def __init__(self, clock: Clock, *, name: str = name, settled_at: time = SETTLED_AT) -> None:
         self._clock = clock
         self.name = name
+        self._settled_at = settled_at
 
     def now(self) -> datetime:
         """Exchange time."""
@@ -120,7 +126,22 @@ class EastmoneySource:
                     symbol=symbol.code, period=minutes, adjust=adjust
                 ),
             )
+        for exchange in answer.exchanges:
+            check_owner(question, exchange, owner_of(symbol))
         return self._bars(Dataset.KLINE, str(symbol), period, window, answer)
+
+    def fetch_ex_rights(
+        self, symbol: Symbol, session: date, reference: float | None = None
+    ) -> FoundExRights:
+        """All ex-rights of one A share, from its raw and adjusted prices; two requests or three.
+
+        Raises:
+            NotServedError: The upstream has bars of it, and no adjusted ones.
+            SourceError: Typed by cause; see :mod:`ingest.source`.
+        """
+        window = Window(_FIRST_SESSION, session)
+        fetch = lambda kind: self.fetch_klines(symbol, Period.DAILY, window, kind)  # noqa: E731
+        return find_ex_rights(str(symbol), session, fetch, reference)
 
     def fetch_board_klines(self, kind: BoardKind, board: str, window: Window) -> Bars:
         """Daily bars of a board within a closed window of sessions; one request.
@@ -136,6 +157,8 @@ class EastmoneySource:
             call = lambda: ak.stock_board_industry_hist_em(board, period="日k", **dates)  # noqa: E731
         question = Question(f"daily klines of board {board}", {"board": board})
         answer = self._ask(question, call)
+        for exchange in answer.exchanges:
+            check_owner(question, exchange, board_owner(board))
         return self._bars(Dataset.BOARD_KLINE, board, Period.DAILY, window, answer)
 
     def fetch_symbol_list(self) -> pa.Table:
@@ -147,6 +170,7 @@ class EastmoneySource:
         """
         ak = _akshare()
         frame = self._list(Question("the symbol list", {}), ak.stock_zh_a_spot_em, "代码")
+        frame = frame[[_is_stock(code) for code in frame["代码"]]]
         names, close = frame["名称"].astype(str), frame["最新价"]
         return pa.table(
             {
@@ -255,12 +279,18 @@ class EastmoneySource:
     ) -> Bars:
         if answer.frame.empty:
             return Bars(bar_schema(dataset).empty_table(), answer.history)
-        table = _table(dataset, key, period, answer, self.name)
-        within = pc.and_(
-            pc.greater_equal(table["session"], pa.scalar(window.start)),
-            pc.less_equal(table["session"], pa.scalar(window.end)),
-        )
-        return Bars(sorted_bars(dataset, table.filter(within)), table.num_rows)
+        table = _table(dataset, key, period, answer, self.name, self._settled_at)
+        changes = answer.frame.get("涨跌额", pd.Series(np.nan, answer.frame.index))
+        table = table.append_column("change", pa.array(changes.astype("float64"), pa.float64()))
+        rows = table.num_rows
+        if period.is_intraday:
+            within = pc.and_(
+                pc.greater_equal(table["session"], pa.scalar(window.start)),
+                pc.less_equal(table["session"], pa.scalar(window.end)),
+            )
+            table = table.filter(within)
+        table = table.sort_by("end_at")  # whatever order the upstream gave
+        return Bars(sorted_bars(dataset, table), rows, table["change"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +317,9 @@ def _last(question: Question, seen: wire.Observation) -> wire.Exchange:
     return seen.exchanges[-1]
 
 
-def _table(dataset: Dataset, key: str, period: Period, answer: _Answer, source: str) -> pa.Table:
+def _table(
+    dataset: Dataset, key: str, period: Period, answer: _Answer, source: str, settled_at: time
+) -> pa.Table:
     frame, rows = answer.frame, len(answer.frame)
     when = "日期" if "日期" in frame else "时间"
     needed = [when, "开盘", "收盘", "最高", "最低", "成交量", "成交额"]
@@ -324,7 +356,7 @@ def _table(dataset: Dataset, key: str, period: Period, answer: _Answer, source: 
         "volume": _shares(key, frame),
         "amount": _required(key, frame, "成交额"),
         "turnover_rate": pa.array(rate, pa.float64(), from_pandas=True),
-        "state": bar_states(pa.chunked_array([end_at]), answer.asked_at),
+        "state": bar_states(pa.chunked_array([end_at]), answer.asked_at, settled_at),
         "source": pa.array([source] * rows),
         "fetched_at": pa.array([answer.fetched_at] * rows, pa.timestamp("us", tz="UTC")),
     }
@@ -348,6 +380,11 @@ def _shares(key: str, frame: pd.DataFrame) -> pa.Array:
     if not np.equal(np.mod(lots, 1), 0).all():
         raise SchemaDriftError(f"klines of {key} have fractions of a lot as volume", {"key": key})
     return pa.array((lots * SHARES_PER_LOT).astype(np.int64))
+
+
+def _is_stock(code: str) -> bool:
+    """Whether a listed code is an A share: the list also names convertible bonds of Beijing."""
+    return parse_symbol(_stock_of(code)).kind is SymbolKind.STOCK
 
 
 def _stock_of(code: str) -> str:

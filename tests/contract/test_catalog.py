@@ -118,6 +118,23 @@ def test_a_doubtful_list_is_set_aside_and_the_last_good_one_stays(
     assert held(catalog, TUESDAY) == names
 
 
+@pytest.mark.parametrize(("before", "after"), [(0, 200), (150, 200)])
+def test_a_list_that_ends_at_a_full_page_is_taken_once_a_later_session_shows_the_same(
+    catalog: Catalog, before: int, after: int
+) -> None:
+    """The first of all and one that grew may be cut as well as one that shrunk."""
+    names = codes(after)
+    if before:
+        catalog.replace_members(BOARD, members(names[:before]), MONDAY, "run1")
+
+    first = catalog.replace_members(BOARD, members(names), TUESDAY, "run2")
+    later = catalog.replace_members(BOARD, members(names), WEDNESDAY, "run3")
+
+    assert (first.accepted, later.accepted) == (False, True)
+    assert "a full page" in str(first.reason)
+    assert held(catalog, WEDNESDAY) == names
+
+
 @pytest.mark.parametrize(("before", "after"), [(20, 18), (4, 3), (3, 2), (250, 230)])
 def test_a_shrink_of_a_tenth_or_of_one_member_is_an_ordinary_change(
     catalog: Catalog, before: int, after: int

@@ -1,21 +1,26 @@
 """The Eastmoney source against a real server: whole answers in our schema, lies as typed errors."""
 
 import json
+import shutil
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ingest import wire
 from ingest.pacing import Lane, UnlimitedBudget
+from ingest.simulator.replay.market import ReplayMarket
+from ingest.simulator.server import SimulatorServer
 from ingest.source import (
-    Adjustment,
     EmptyBoardError,
     MalformedBodyError,
+    OtherSymbolError,
+    SchemaDriftError,
     SourceError,
     ThrottledError,
     TruncatedListError,
@@ -24,18 +29,18 @@ from ingest.source import (
     UpstreamTimeoutError,
 )
 from ingest.sources.eastmoney import EastmoneySource
+from market.adjustments import Adjustment
 from market.bars import Dataset, bar_schema
 from market.boards import BoardKind
 from market.clock import FixedClock
 from market.errors import InvalidSymbolError
 from market.periods import Period
 from market.sessions import Window
-from market.symbols import parse_symbol
+from market.symbols import SymbolKind, parse_symbol
 from tests.fixtures.misbehaving import Answer, MisbehavingServer, respond
 
 if TYPE_CHECKING:
     from ingest.simulator.seeded.market import SeededMarket
-    from ingest.simulator.server import SimulatorServer
 
 MOUTAI = parse_symbol("600519")
 DECEMBER = Window(date(2025, 12, 1), date(2025, 12, 31))
@@ -188,6 +193,27 @@ def test_lists_are_whole_and_fresh(
     assert len(simulator.log.since(0)) == sent + 2
 
 
+def test_a_bond_on_the_list_of_shares_is_left_out_and_does_not_cost_the_list(
+    tmp_path: Path,
+) -> None:
+    """The real list of December 2025 names two convertible bonds, 810011 and 810013."""
+    recorded = Path(__file__).parents[1] / "data" / "replay"
+    shutil.copytree(recorded, tmp_path / "replay")
+    (spot,) = (tmp_path / "replay" / "spot").glob("*.csv")
+    rows = spot.read_text(encoding="utf-8").rstrip("\n")
+    spot.write_text(f"{rows}\n5,810013,万通定转{',' * 20}\n", encoding="utf-8")
+    market = ReplayMarket(tmp_path / "replay")
+    install_wire()
+    with SimulatorServer(market) as server:
+        upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget(), server.url)}
+        with wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 60):
+            listing = EastmoneySource(FixedClock(market.default_now)).fetch_symbol_list()
+    wire.uninstall()
+
+    assert listing.num_rows == len(rows.splitlines()) - 1
+    assert {parse_symbol(code).kind for code in listing["symbol"].to_pylist()} == {SymbolKind.STOCK}
+
+
 @pytest.mark.parametrize("fault", ["short_page", "empty_page"])
 def test_a_list_that_does_not_add_up_is_refused(
     source: EastmoneySource, simulator: "SimulatorServer", fault: str
@@ -227,3 +253,56 @@ def test_a_list_that_names_a_code_twice_is_refused(
         pytest.raises(TruncatedListError, match="twice"),
     ):
         source.fetch_symbol_list()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda source: source.fetch_klines(MOUTAI, Period.DAILY, DECEMBER),
+        lambda source: source.fetch_klines(MOUTAI, Period.M5, DECEMBER),
+        lambda source: source.fetch_klines(MOUTAI, Period.M1, DECEMBER),
+        lambda source: source.fetch_board_klines(BoardKind.CONCEPT, "BK0818", DECEMBER),
+        lambda source: source.fetch_board_klines(BoardKind.INDUSTRY, "BK0477", DECEMBER),
+    ],
+)
+def test_bars_of_another_symbol_or_board_are_refused(
+    source: EastmoneySource, simulator: "SimulatorServer", ask: Callable[[EastmoneySource], Any]
+) -> None:
+    """The body says whose they are, and the message says whose instead."""
+    simulator.faults.add({"name": "other_symbol"})
+
+    with pytest.raises(OtherSymbolError, match="holds the bars of"):
+        ask(source)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [({"code": "600519", "market": 0}, OtherSymbolError), ({"market": 1}, SchemaDriftError)],
+)
+def test_an_index_of_the_same_code_and_a_body_without_a_code_are_refused(
+    source: EastmoneySource,
+    misbehaving: Callable[[Answer], MisbehavingServer],
+    said: dict[str, object],
+    error: type[SourceError],
+) -> None:
+    """Digits alone do not make a symbol."""
+    line = "2025-12-31,10,10,10,10,100,100000,0,0,0,0"
+    body = {"rc": 0, "data": {**said, "dktotal": 1, "klines": [line]}}
+    wrong = misbehaving(respond(json.dumps(body).encode()))
+    upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget(), wrong.url)}
+
+    with (
+        wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 60),
+        pytest.raises(error),
+    ):
+        daily(source)
+
+
+def test_daily_bars_carry_the_change_to_the_raw_close_before(source: EastmoneySource) -> None:
+    """Row by row, on ex-right sessions too."""
+    bars = source.fetch_klines(MOUTAI, Period.DAILY, Window(date(2024, 1, 2), date(2025, 12, 31)))
+
+    assert bars.changes is not None
+    closes, changes = bars.table["close"].to_pylist(), bars.changes.to_pylist()
+    implied = [round(c - d, 2) for c, d in zip(closes[1:], changes[1:], strict=True)]
+    assert implied == closes[:-1]

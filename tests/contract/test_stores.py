@@ -1,7 +1,7 @@
 """Lake and warehouse keep one contract: the same bars after any writes, on every database."""
 
 import random
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ from sqlalchemy import select, text
 from market.bars import Dataset
 from market.periods import Period
 from market.sessions import Window, exchange_calendar
+from storage.as_of import AsOf, replaced_bars
 from storage.database import Database
 from storage.lake import Lake
 from storage.tables import kline_revision
 from storage.verification import verify
 from storage.warehouse import Warehouse, WriteCount
-from tests.fixtures.bars import bars_of, daily_bar
+from tests.fixtures.bars import FIRST_FETCH, bars_of, daily_bar
 
 SESSIONS = exchange_calendar().sessions_in(Window(date(2024, 12, 23), date(2025, 1, 10)))
 MOUTAI, PINGAN = "600519.SH", "000001.SZ"
@@ -117,6 +118,82 @@ def test_a_final_bar_that_changes_is_kept_as_a_revision(stores: Stores, database
     assert stores.bars()["close"].to_pylist() == [10.5]
 
 
+def test_every_fetch_that_does_not_stand_is_kept_once(stores: Stores, database: Database) -> None:
+    """In one write or in several, in time or too late; what agrees with what stands is not kept."""
+    noon, two = (
+        daily_bar(MOUTAI, SESSIONS[0], close=9.0 + n, state="provisional", fetch=n) for n in (1, 2)
+    )
+    close, again = (daily_bar(MOUTAI, SESSIONS[0], close=12.0, fetch=n) for n in (3, 4))
+
+    stores.write([two, close, noon])
+    stores.write([again, noon])
+    stores.write([close, two])
+
+    with database.reading() as connection:
+        kept = connection.execute(select(kline_revision).order_by("fetched_at")).mappings().all()
+    assert [(row["close"], row["state"]) for row in kept] == [
+        (10.0, "provisional"),
+        (11.0, "provisional"),
+    ]
+    assert stores.bars()["close"].to_pylist() == [12.0]
+
+
+def test_a_bar_that_never_stood_is_not_among_those_that_gave_way(
+    stores: Stores, database: Database
+) -> None:
+    """A provisional one fetched after the final one, by a machine whose clock is behind."""
+    final = daily_bar(MOUTAI, SESSIONS[0], close=10.0, fetch=1)
+    behind = daily_bar(MOUTAI, SESSIONS[0], close=9.0, state="provisional", fetch=2)
+    stores.write([behind])
+    stores.write([final])
+
+    assert replaced_bars(stores.lake, database, Dataset.KLINE, Period.DAILY).num_rows == 0
+    late = AsOf(stores.lake, database, FIRST_FETCH + timedelta(hours=3))
+    assert late.read(Dataset.KLINE, Period.DAILY)["close"].to_pylist() == [10.0]
+
+
+def test_bars_as_of_an_instant_are_those_fetched_by_then(
+    stores: Stores, database: Database
+) -> None:
+    """That instant included; windows, names and columns select as they do of the present."""
+    for fetch, (close, state) in enumerate(
+        [(9.0, "provisional"), (10.0, "final"), (10.5, "final")]
+    ):
+        stores.write([daily_bar(s, d, close=close, state=state, fetch=fetch)
+                      for s in (MOUTAI, PINGAN) for d in SESSIONS])  # fmt: skip
+    day = Window(date(2024, 12, 31), date.max)
+
+    for fetch, close in enumerate([9.0, 10.0, 10.5]):
+        now = FIRST_FETCH + timedelta(hours=fetch)
+        then = AsOf(stores.lake, database, now).read(
+            Dataset.KLINE, Period.DAILY, names=[PINGAN], window=day, columns=["session", "close"]
+        )
+        assert then.column_names == ["session", "close"]
+        assert then["session"].to_pylist() == [d for d in SESSIONS if d >= day.start]
+        assert set(then["close"].to_pylist()) == {close}
+    before = AsOf(stores.lake, database, FIRST_FETCH - timedelta(seconds=1))
+    assert before.read(Dataset.KLINE, Period.DAILY).num_rows == 0
+    replaced = replaced_bars(stores.lake, database, Dataset.KLINE, Period.DAILY, window=day)
+    assert replaced.num_rows == 2 * 2 * sum(d >= day.start for d in SESSIONS)
+    assert {row["replaced_at"] - row["fetched_at"] for row in replaced.to_pylist()} == {
+        timedelta(hours=1)
+    }
+
+
+def test_boards_are_told_as_of_an_instant_too(stores: Stores, database: Database) -> None:
+    """Their revisions do not mix with those of symbols that have the same number."""
+    boards = Dataset.BOARD_KLINE
+    stores.write([daily_bar(MOUTAI, SESSIONS[0])])
+    for fetch in (0, 1):
+        close = 100.0 + fetch
+        rows = [daily_bar("BK0477", SESSIONS[0], close=close, fetch=fetch, dataset=boards)]
+        stores.write(rows, boards)
+
+    then = AsOf(stores.lake, database, FIRST_FETCH)
+    assert then.read(boards, Period.DAILY)["close"].to_pylist() == [100.0]
+    assert then.read(Dataset.KLINE, Period.DAILY)["close"].to_pylist() == [10.0]
+
+
 def test_a_missing_value_never_replaces_a_known_one(stores: Stores) -> None:
     """An open that is not given again stays; the rest of the bar moves on."""
     stores.write([daily_bar(MOUTAI, SESSIONS[0], open=10.05)])
@@ -166,7 +243,7 @@ def test_boards_have_a_store_of_their_own(stores: Stores) -> None:
 def test_any_order_and_repetition_of_fetches_gives_the_same_store(
     database: Database, tmp_path: Path, seed: int
 ) -> None:
-    """Overlapping fetches of one truth, shuffled and repeated, end in the same bars."""
+    """Overlapping fetches of one truth, shuffled and repeated: the same stand and are kept."""
     rng = random.Random(seed)
     fetches = []
     for number in range(12):
@@ -192,11 +269,12 @@ def test_any_order_and_repetition_of_fetches_gives_the_same_store(
         stores = Stores(database, tmp_path / f"lake{turn}")
         with database.writing() as connection:
             connection.execute(text("DELETE FROM kline_daily"))
+            connection.execute(text("DELETE FROM kline_revision"))
         for rows in order:
             stores.write(rows)
-        held.append(
-            [{k: v for k, v in r.items() if k != "fetched_at"} for r in stores.bars().to_pylist()]
-        )
+        replaced = replaced_bars(stores.lake, database, Dataset.KLINE, Period.DAILY)
+        assert replaced.num_rows > 0
+        held.append([*stores.bars().to_pylist(), *replaced.to_pylist()])
     assert held[0] == held[1] == held[2]
 
 

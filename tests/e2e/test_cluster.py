@@ -68,6 +68,7 @@ def test_a_thousand_symbols_on_four_workers_keep_the_budget_and_little_memory(
         "CELERY_BROKER_URL": redis_server.url(1),
         "CELERY_RESULT_BACKEND": redis_server.url(2),
         "BUDGET_SIMULATOR": ",".join(str(window) for window in windows),
+        "SYNC_EVENTS": "false",
     }
     workers = [
         worker(installation.variables, tmp_path / f"worker{n}.log", name=f"quant{n}")

@@ -229,3 +229,32 @@ def test_a_symbol_list_that_lies_unlists_nothing(
     assert (failure["work"], failure["subject"]) == ("symbol_list", "symbols")
     assert failure["reason"]
     assert installation.run("status", "--json").json["held"] == before
+
+
+def test_changes_of_boards_are_those_of_the_market(
+    installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
+) -> None:
+    """Joins and leaves between two sessions, of every industry that is in both lists."""
+    words = ("sync", "industries", "--upstream", simulator.url, "--json", "--from")
+    before = date(2025, 3, 3)
+    simulator.clock.set(datetime(2025, 3, 3, 16, 0, tzinfo=EXCHANGE_TZ))
+    assert installation.run(*words, "2025-03-03").code == 0
+    early = {b["board"] for b in installation.run("boards", "--json").json}
+    simulator.clock.set(datetime(2025, 12, 31, 16, 0, tzinfo=EXCHANGE_TZ))
+    assert installation.run(*words, "2025-12-31").code == 0
+
+    said = installation.run("boards", "--changes", "--from", "2025-03-04", "--json").json
+
+    expected = set()
+    for board in early & {b["board"] for b in installation.run("boards", "--json").json}:
+        old = set(seeded_market.members(board, before))
+        new = set(seeded_market.members(board, TODAY))
+        expected |= {(board, "joined", code) for code in new - old}
+        expected |= {(board, "left", code) for code in old - new}
+    assert expected
+    assert {
+        (c["board"], c["event"], c["symbol"][:6]) for c in said["changes"] if c["symbol"]
+    } == expected
+    assert (said["known_from"], said["known_to"]) == ("2025-03-03", "2025-12-31")
+    assert installation.run("boards", "--from", "2025-03-04").code == 2
+    assert installation.run("boards", "--changes", "--on", "2025-03-04").code == 2

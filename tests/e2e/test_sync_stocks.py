@@ -215,7 +215,7 @@ def test_wrong_units_go_to_quarantine_and_not_into_the_stores(
     )  # fmt: skip
 
     assert (said.code, said.json["outcomes"]) == (1, {"invalid": 1})
-    assert "amount_volume_unit" in said.json["failures"][0]["reason"]
+    assert "shares_for_lots" in said.json["failures"][0]["reason"]
     assert said.json["bars_written"] == 0
     assert installation.run("klines", "600519").code == 1
 

@@ -129,7 +129,7 @@ def whole(
     symbols = tuple(sorted(str(parse_symbol(code)) for code in codes)[:SYMBOLS])
     home = tmp_path_factory.mktemp("whole") / "home"
     with SimulatorServer(seeded_market) as server:
-        said = Installation(home, {"BUDGET_SIMULATOR": "1000/1s"}).run(
+        said = Installation(home, {"BUDGET_SIMULATOR": "1000/1s", "SYNC_EVENTS": "false"}).run(
             "sync", "stocks", "--symbols", ",".join(symbols), "--from", START,
             "--upstream", server.url, "--json",
         )  # fmt: skip

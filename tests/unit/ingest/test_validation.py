@@ -1,6 +1,6 @@
 """Bar invariants: what is let through, what is not, and what is said of it."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pyarrow as pa
 import pytest
@@ -56,8 +56,8 @@ def test_a_good_bar_is_accepted_as_it_is() -> None:
         ({"close": float("nan")}, "price_not_positive"),
         ({"volume": -1}, "volume_or_amount_negative"),
         ({"amount": float("inf")}, "volume_or_amount_negative"),
-        ({"volume": 1_000}, "amount_volume_unit"),
-        ({"volume": 10_000_000}, "amount_volume_unit"),
+        ({"volume": 1_000}, "lots_for_shares"),
+        ({"volume": 10_000_000}, "shares_for_lots"),
         ({"session": date(2024, 1, 1), "end_at": bar_end(date(2024, 1, 1))}, "not_a_session"),
         ({"end_at": bar_end(date(2024, 1, 2)) - timedelta(minutes=1)}, "not_a_bar_end"),
         ({"end_at": bar_end(date(2024, 1, 3))}, "not_a_bar_end"),
@@ -132,6 +132,26 @@ def test_the_exchange_clock_decides_whether_a_bar_is_final(
     column = pa.chunked_array([pa.array([end_at], pa.timestamp("s", tz="Asia/Shanghai"))])
 
     assert bar_states(column, asked_at).to_pylist() == [state.value]
+
+
+@pytest.mark.parametrize(
+    ("asked", "end", "state"),
+    [
+        ("15:19:59", "15:00", BarState.PROVISIONAL),
+        ("15:20:00", "15:00", BarState.FINAL),
+        ("14:57:00", "14:55", BarState.FINAL),
+        ("09:30:59", "09:30", BarState.PROVISIONAL),
+        ("09:31:00", "09:30", BarState.FINAL),
+    ],
+)
+def test_only_the_close_waits_for_the_settling_time(asked: str, end: str, state: BarState) -> None:
+    """Set to 15:20: the closing bars wait, all others and the opening auction take a minute."""
+    day = "2025-12-31"
+    asked_at = datetime.fromisoformat(f"{day}T{asked}").replace(tzinfo=EXCHANGE_TZ)
+    end_at = datetime.fromisoformat(f"{day}T{end}").replace(tzinfo=EXCHANGE_TZ)
+    column = pa.chunked_array([pa.array([end_at], pa.timestamp("s", tz="Asia/Shanghai"))])
+
+    assert bar_states(column, asked_at, time(15, 20)).to_pylist() == [state.value]
 
 
 def test_yesterdays_close_is_final_in_the_morning() -> None:

@@ -107,6 +107,7 @@ def test_junk_is_no_symbol(text: str) -> None:
         ("510300", "a fund"),
         ("sh000001", "an index"),
         ("399001", "an index"),
+        ("810013", "a convertible bond"),
     ],
 )
 def test_only_an_a_share_is_a_stock(text: str, kind: str) -> None:

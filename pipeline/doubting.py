@@ -1,0 +1,114 @@
+"""A fetched answer held against what is known: the window, the change column, the bars held."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.source import Bars
+from ingest.validation import Evidence, Verdict, validate_bars
+from market.bars import Dataset, sorted_bars
+from market.errors import CalendarRangeError
+from market.periods import Period
+from market.sessions import Window
+from pipeline.patience import patiently
+from pipeline.runtime import Runtime
+from storage.held import final_close_before
+from storage.kline_quarantine import BarDecision, BarEntry, BarQuarantine, content_hash
+
+
+def judge(
+    runtime: Runtime,
+    dataset: Dataset,
+    period: Period,
+    window: Window,
+    bars: Bars,
+    *,
+    meanwhile: Callable[[], None],
+) -> Verdict:
+    """Part the bars of an answer that may be stored from those that may not.
+
+    Args:
+        runtime: What is held.
+        dataset: Whose bars.
+        period: Length of the bars.
+        window: Sessions that were asked for.
+        bars: What was answered.
+        meanwhile: Called while a database that is away is waited for.
+
+    Raises:
+        StorageError: What is held could not be read.
+    """
+
+    def settled() -> Verdict:
+        return _settle(runtime, dataset, period, bars, window)
+
+    return patiently(
+        settled,
+        until=time.monotonic() + runtime.settings.store_patience_s,
+        what="comparing with what is held",
+        meanwhile=meanwhile,
+    )
+
+
+def _settle(
+    runtime: Runtime, dataset: Dataset, period: Period, bars: Bars, window: Window
+) -> Verdict:
+    held = None
+    if dataset is Dataset.KLINE and period is Period.DAILY and bars.table.num_rows:
+        held = _held_close(runtime, bars)
+    evidence = Evidence(window=window, changes=bars.changes, held_close=held)
+    verdict = validate_bars(dataset, period, bars.table, runtime.calendar, evidence)
+    if not verdict.rejected.num_rows:
+        return verdict
+    subject = str(verdict.rejected[dataset.key][0].as_py())
+    decided = BarQuarantine(runtime.database).decided(dataset.value, period.value, subject)
+    if not decided:
+        return verdict
+    rows, answers = verdict.rejected.to_pylist(), _answers(verdict, decided)
+    if any(
+        answer == BarDecision.ACCEPTED.value and "held_close_disagrees" in row["reasons"]
+        for row, answer in zip(rows, answers, strict=True)
+    ):
+        # Whoever accepted the first bar accepted that it does not continue what is held.
+        evidence = replace(evidence, held_close=None)
+        verdict = validate_bars(dataset, period, bars.table, runtime.calendar, evidence)
+    return _as_decided(dataset, verdict, _answers(verdict, decided))
+
+
+def _answers(verdict: Verdict, decided: Sequence[BarEntry]) -> list[str | None]:
+    """What a person said of each rejected row: of one with the same end and values."""
+    said = {(entry.end_at, content_hash(entry.row)): entry.status for entry in decided}
+    return [
+        said.get((int(row["end_at"].timestamp()), content_hash(row)))
+        for row in verdict.rejected.to_pylist()
+    ]
+
+
+def _as_decided(dataset: Dataset, verdict: Verdict, answers: Sequence[str | None]) -> Verdict:
+    """A verdict in which the rows that a person has looked at are what the person said.
+
+    One that was accepted is good; one that was dropped is no bar at all, so the session has none.
+    """
+    good = pa.array([answer == BarDecision.ACCEPTED.value for answer in answers], pa.bool_())
+    open_ = pa.array([answer is None for answer in answers], pa.bool_())
+    vouched = verdict.rejected.drop_columns("reasons").filter(good)
+    accepted = pa.concat_tables([verdict.accepted, vouched]).unify_dictionaries()
+    return Verdict(sorted_bars(dataset, accepted), verdict.rejected.filter(open_))
+
+
+def _held_close(runtime: Runtime, bars: Bars) -> float | None:
+    """The close held of the session right before the first bar; of an earlier one it says nothing.
+
+    Between the two there may be bars that are not held.
+    """
+    first: date = pc.min(bars.table["session"]).as_py()
+    name = str(bars.table["symbol"][0].as_py())
+    try:
+        since = runtime.calendar.session_on_or_before(first - timedelta(days=1))
+    except CalendarRangeError:
+        return None  # there is no session before
+    return final_close_before(runtime.database, name, first, since=since)
