@@ -219,8 +219,8 @@ class Source(Protocol):
         """All ex-rights of one symbol up to the latest session that has begun."""
         ...
 
-    def fetch_symbol_list(self) -> pa.Table:
-        """All listed A shares (``SYMBOL_LIST_SCHEMA``), proven whole."""
+    def fetch_quotes(self) -> pa.Table:
+        """Quotes of all listed A shares (``QUOTES_SCHEMA``), proven whole."""
         ...
 
     def fetch_board_list(self, kind: BoardKind) -> pa.Table:

@@ -310,7 +310,7 @@ def _fetch_symbol_list(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
     del runtime, plan
-    listing = _retried(source.fetch_symbol_list)
+    listing = _retried(source.fetch_quotes)
     haul.add(Work.SYMBOL_LIST.value, listing)
     return OutcomeRow(item.subject, Outcome.OK.value, rows=listing.num_rows)
 

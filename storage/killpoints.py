@@ -47,7 +47,7 @@ class KillPoint(StrEnum):
 
 
 _SPEC = re.compile(
-    r"^(?P<point>\w+)(?::(?P<nth>[1-9]\d*))?(?:@(?P<detail>[^=]+))?(?:=(?P<act>hang|stop))?$"
+    r"^(?P<point>\w+)(?::(?P<nth>[1-9]\d*))?(?:@(?P<detail>[^=]+))?(?:=(?P<act>hang|wait))?$"
 )
 
 
@@ -70,7 +70,7 @@ def arm(text: str, marker: Path) -> None:
     Args:
         text: ``POINT`` or ``POINT:N``: once, the N-th time it is reached. ``POINT@DETAIL``: every
             time it is reached for that batch or symbol. With ``=hang`` behind it the thread sleeps
-            for ever instead, with ``=stop`` the process stops until it gets SIGCONT.
+            for ever instead, with ``=wait`` until the marker is removed.
         marker: A file that is made before what happens once; where it is there already nothing
             happens, so that a restarted process is not killed again.
 
@@ -82,7 +82,7 @@ def arm(text: str, marker: Path) -> None:
     if spec is None or spec["point"] not in set(KillPoint):
         known = ", ".join(KillPoint)
         raise ConfigurationError(
-            f"KILL_AT={text}: write POINT, POINT:N or POINT@DETAIL, with =hang or =stop; the "
+            f"KILL_AT={text}: write POINT, POINT:N or POINT@DETAIL, with =hang or =wait; the "
             f"points are {known}"
         )
     _armed = _Armed(
@@ -106,9 +106,10 @@ def reach(point: KillPoint, detail: object = "") -> None:
     with _lock:
         if not _happens(_armed, str(detail)):
             return
-    while _armed.act == "hang":
-        time.sleep(3600)
-    os.kill(os.getpid(), signal.SIGSTOP if _armed.act == "stop" else signal.SIGKILL)
+    if _armed.act is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    while _armed.marker is None or _armed.marker.exists() or _armed.act == "hang":
+        time.sleep(0.05)
 
 
 def _happens(armed: _Armed, detail: str) -> bool:

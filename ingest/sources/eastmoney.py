@@ -43,12 +43,12 @@ from market.bars import END_AT_TYPE, Dataset, bar_schema, sorted_bars
 from market.boards import (
     BOARD_LIST_SCHEMA,
     BOARD_MEMBERS_SCHEMA,
-    SYMBOL_LIST_SCHEMA,
     BoardKind,
 )
 from market.clock import Clock
 from market.errors import InvalidSymbolError, QuantsyncError
 from market.periods import Period
+from market.quotes import QUOTES_SCHEMA
 from market.sessions import SESSION_CLOSE, SETTLED_AT, Window
 from market.symbols import Symbol, SymbolKind, parse_symbol
 
@@ -161,8 +161,11 @@ class EastmoneySource:
             check_owner(question, exchange, board_owner(board))
         return self._bars(Dataset.BOARD_KLINE, board, Period.DAILY, window, answer)
 
-    def fetch_symbol_list(self) -> pa.Table:
-        """All listed A shares with their latest price; one request per 100 symbols.
+    def fetch_quotes(self) -> pa.Table:
+        """Quotes of all listed A shares; one request per 100 symbols.
+
+        Returns:
+            ``QUOTES_SCHEMA``, ascending; AKShare gives no instant, listing day or boards.
 
         Raises:
             TruncatedListError: Rows do not equal the upstream's own total, or a code repeats.
@@ -171,17 +174,27 @@ class EastmoneySource:
         ak = _akshare()
         frame = self._list(Question("the symbol list", {}), ak.stock_zh_a_spot_em, "代码")
         frame = frame[[_is_stock(code) for code in frame["代码"]]]
-        names, close = frame["名称"].astype(str), frame["最新价"]
-        return pa.table(
-            {
-                "symbol": [_stock_of(code) for code in frame["代码"]],
-                "name": names.to_list(),
-                "close": pa.array(close, pa.float64(), from_pandas=True),
-                "previous_close": pa.array(frame["昨收"], pa.float64(), from_pandas=True),
-                "suspended": (close.isna() | frame["今开"].isna()).to_list(),
-            },
-            schema=SYMBOL_LIST_SCHEMA,
-        ).sort_by("symbol")
+
+        def number(column: str) -> pa.Array:
+            return pa.array(frame[column], pa.float64(), from_pandas=True)
+
+        close, opening = frame["最新价"], frame["今开"]
+        columns: dict[str, object] = {
+            "symbol": [_stock_of(code) for code in frame["代码"]],
+            "name": frame["名称"].astype(str).to_list(),
+            "close": number("最新价"),
+            "previous_close": number("昨收"),
+            "suspended": (close.isna() | opening.isna()).to_list(),
+            "open": number("今开"),
+            "high": number("最高"),
+            "low": number("最低"),
+            "volume": pc.multiply(number("成交量"), SHARES_PER_LOT).cast(pa.int64()),
+            "amount": number("成交额"),
+            "turnover_rate": number("换手率"),
+        }
+        absent = [name for name in QUOTES_SCHEMA.names if name not in columns]
+        columns |= {name: pa.nulls(len(frame), QUOTES_SCHEMA.field(name).type) for name in absent}
+        return pa.table(columns, schema=QUOTES_SCHEMA).sort_by("symbol")
 
     def fetch_board_list(self, kind: BoardKind) -> pa.Table:
         """All boards of a kind; one request per 100 boards.

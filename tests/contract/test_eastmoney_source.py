@@ -178,7 +178,7 @@ def test_lists_are_whole_and_fresh(
     source: EastmoneySource, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:
     """As many rows as the upstream says; and never AKShare's memory of an earlier list."""
-    listing = source.fetch_symbol_list()
+    listing = source.fetch_quotes()
     listed = seeded_market.listing(date(2025, 12, 31))
 
     assert [name[:6] for name in listing["symbol"].to_pylist()] == sorted(
@@ -207,7 +207,7 @@ def test_a_bond_on_the_list_of_shares_is_left_out_and_does_not_cost_the_list(
     with SimulatorServer(market) as server:
         upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget(), server.url)}
         with wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 60):
-            listing = EastmoneySource(FixedClock(market.default_now)).fetch_symbol_list()
+            listing = EastmoneySource(FixedClock(market.default_now)).fetch_quotes()
     wire.uninstall()
 
     assert listing.num_rows == len(rows.splitlines()) - 1
@@ -222,7 +222,7 @@ def test_a_list_that_does_not_add_up_is_refused(
     simulator.faults.add({"name": fault, "pn": "2"})
 
     with pytest.raises(TruncatedListError):
-        source.fetch_symbol_list()
+        source.fetch_quotes()
 
 
 def test_a_list_that_names_a_code_twice_is_refused(
@@ -252,7 +252,7 @@ def test_a_list_that_names_a_code_twice_is_refused(
         wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 60),
         pytest.raises(TruncatedListError, match="twice"),
     ):
-        source.fetch_symbol_list()
+        source.fetch_quotes()
 
 
 @pytest.mark.parametrize(
