@@ -180,17 +180,19 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class FoundExRights:
-    """All ex-rights of one symbol.
+    """Ex-rights of one symbol.
 
     Attributes:
         events: Ascending.
         since: First session from which there are no others.
         until: Last session up to which there are no others; None: it has no final bar yet.
+        whole: Whether these are all there ever were, not those since ``since`` only.
     """
 
     events: tuple[ExRight, ...]
     since: date | None
     until: date | None
+    whole: bool = True
 
 
 class Source(Protocol):
@@ -214,9 +216,17 @@ class Source(Protocol):
         ...
 
     def fetch_ex_rights(
-        self, symbol: Symbol, session: date, reference: float | None = None
+        self,
+        symbol: Symbol,
+        session: date,
+        reference: float | None = None,
+        held: pa.Table | None = None,
     ) -> FoundExRights:
-        """All ex-rights of one symbol up to the latest session that has begun."""
+        """All ex-rights of one symbol up to the latest session that has begun.
+
+        Given the final raw daily bars held up to the session before, and the session's previous
+        close, only that session's, where the upstream can tell it by itself.
+        """
         ...
 
     def fetch_quotes(self) -> pa.Table:

@@ -128,6 +128,26 @@ def validate_bars(
     )
 
 
+def sound_alone(period: Period, bars: pa.Table) -> Mask:
+    """Which bars keep every rule that a bar breaks by itself; of any number of series.
+
+    Args:
+        period: Length of the bars.
+        bars: Symbols' bars in the kline schema.
+    """
+    prices = _price_not_positive(bars) | _ohlc_order(bars)
+    activity = judge_activity(period, bars, ~prices)
+    odd = (
+        activity.negative
+        | activity.no_trade
+        | activity.amount_missing
+        | activity.shares_for_lots
+        | activity.lots_for_shares
+        | activity.average_price
+    )
+    return np.asarray(~(prices | odd), bool)
+
+
 def _any(checks: list[tuple[str, Mask]], bars: pa.Table) -> Mask:
     none: Mask = np.zeros(bars.num_rows, bool)
     return np.asarray(np.logical_or.reduce([none, *(mask for _, mask in checks)]), bool)

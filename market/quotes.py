@@ -5,9 +5,13 @@ Its previous close is the exchange's reference price: it differs from the last r
 where the symbol went ex-right.
 """
 
-import pyarrow as pa
+from datetime import date, datetime
 
-from market.bars import END_AT_TYPE
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from market.bars import END_AT_TYPE, BarState, Dataset, sorted_bars
+from market.sessions import bar_end
 
 _NO_TRADE = {"meaning": "CNY; null: no trade in this session"}
 
@@ -33,3 +37,37 @@ QUOTES_SCHEMA = pa.schema(
     ]
 )
 """One row per listed A share; key ``symbol``; begins with the columns of ``SYMBOL_LIST_SCHEMA``."""
+
+_PRICES = ("open", "high", "low", "close")
+
+
+def daily_bars(
+    quotes: pa.Table, session: date, *, state: BarState, source: str, fetched_at: datetime
+) -> pa.Table:
+    """The session's daily bars that quotes carry.
+
+    Args:
+        quotes: ``QUOTES_SCHEMA``; symbols that did not trade, or lack a number, have no bar.
+        session: The session they show.
+        state: Final once the session has settled.
+        source: Who delivered them.
+        fetched_at: When, aware.
+
+    Returns:
+        Bars in the kline schema, sorted.
+    """
+    whole = pc.invert(quotes["suspended"])
+    for name in (*_PRICES, "volume", "amount"):
+        whole = pc.and_(whole, pc.is_valid(quotes[name]))
+    traded = quotes.filter(whole)
+    rows = traded.num_rows
+    columns = {
+        "symbol": traded["symbol"],
+        "session": pa.array([session] * rows, pa.date32()),
+        "end_at": pa.array([bar_end(session)] * rows, END_AT_TYPE),
+        **{name: traded[name] for name in (*_PRICES, "volume", "amount", "turnover_rate")},
+        "state": pa.array([state.value] * rows),
+        "source": pa.array([source] * rows),
+        "fetched_at": pa.array([fetched_at] * rows, pa.timestamp("us", tz="UTC")),
+    }
+    return sorted_bars(Dataset.KLINE, pa.table(columns))

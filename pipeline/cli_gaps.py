@@ -70,11 +70,10 @@ def repair_gaps(
         plan = plan_repair(stack.runtime, found, stack.upstream)
         if not as_json:
             output.messages.print(_summary(plan))
-        from pipeline.publishing import publish_wave  # noqa: PLC0415  (Celery: after the settings)
         from pipeline.runs import begin_run  # noqa: PLC0415
 
         for run in plan.runs:
-            begin_run(stack.runtime, run, publish_wave)
+            begin_run(stack.runtime, run, stack.publish)
         ended = follow(stack, [run.run_id for run in plan.runs], quiet=as_json)
         documents = [report(stack.runtime, run, settings, as_json=as_json) for run in ended]
         left = examine_gaps(stack.runtime, stack.upstream, length, names)

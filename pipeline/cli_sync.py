@@ -187,12 +187,11 @@ def _same_work(stack: Stack, requests: Sequence[Request]) -> list[str]:
 def _start(stack: Stack, requests: Sequence[Request]) -> list[str]:
     from dataclasses import replace  # noqa: PLC0415
 
-    from pipeline.publishing import publish_wave  # noqa: PLC0415
     from pipeline.runs import start_run  # noqa: PLC0415
 
     run_ids = []
     for request in requests:
-        run_id = start_run(stack.runtime, replace(request, upstream=stack.upstream), publish_wave)
+        run_id = start_run(stack.runtime, replace(request, upstream=stack.upstream), stack.publish)
         assert run_id is not None, "a run on demand has no slot to collide with"
         run_ids.append(run_id)
     return run_ids

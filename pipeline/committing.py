@@ -6,7 +6,7 @@ writing the same bars twice changes nothing and the watermark moves last.
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -27,12 +27,14 @@ from pipeline.prices import settle_prices
 from pipeline.pulse import pulse, working_on
 from pipeline.recoding import recode
 from pipeline.runtime import Runtime
+from pipeline.sweeping import Swept, take_sweep
 from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
 from storage.killpoints import KillPoint, reach
 from storage.run_records import (
     BatchPlan,
     Claim,
+    OutcomeRow,
     QuarantinedBar,
     RunState,
     RunStatus,
@@ -42,6 +44,8 @@ from storage.run_records import (
 
 log = logging.getLogger(__name__)
 
+_DAILY = (Dataset.KLINE, Period.DAILY)
+
 Publish = Callable[[str, int], None]
 """Hands a wave of a run to the broker."""
 
@@ -50,6 +54,7 @@ Publish = Callable[[str, int], None]
 class _Committed:
     bars_written: int = 0
     refused: dict[str, str] = field(default_factory=dict)
+    swept: Sequence[OutcomeRow] = ()
     quarantined: list[QuarantinedBar] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
@@ -164,6 +169,7 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
         refused=done.refused,
         quarantined=done.quarantined,
         extension=extension,
+        swept=done.swept,
         notices=notices,
     )
     if not recorded:
@@ -221,7 +227,13 @@ def _write_others(
         if plan.work in (Work.SYMBOL_LIST, Work.BOARD_LIST):
             listing = _taken_listing(runtime, plan, manifest, done)
             session = date.fromisoformat(manifest["session"])
-            waves, said = extend_after_list(runtime, status, session, listing)
+            swept = Swept()
+            if listing is not None:
+                into_stores = lambda bars: _write(runtime, _DAILY, bars, done, hold)  # noqa: E731
+                swept = take_sweep(runtime, status, manifest, listing, into_stores)
+                done.swept = swept.outcomes
+                notices += swept.notices
+            waves, said = extend_after_list(runtime, status, session, listing, swept.names)
             extension += waves
             notices += said
     return extension, notices
@@ -254,15 +266,26 @@ def _write_bars(
         if "quarantine" in manifest["tables"]:
             rejected = runtime.staging.read(manifest, "quarantine")
             done.quarantined += _quarantined(dataset, plan.period, rejected)
-    for (dataset, period), tables in parts.items():
-        bars = pa.concat_tables(tables, promote_options="permissive").cast(bar_schema(dataset))
-        written = runtime.lake.write(dataset, period, bars, alive=lambda: hold(None))
-        reach(KillPoint.LAKE_WRITTEN)
-        in_lake = sum(part.inserted + part.updated for part in written)
-        hold(done.bars_written + in_lake)
-        count = runtime.warehouse.write_bars(dataset, period, bars)
-        reach(KillPoint.WAREHOUSE_WRITTEN)
-        done.bars_written += max(in_lake, count.inserted + count.updated)
+    for key, tables in parts.items():
+        bars = pa.concat_tables(tables, promote_options="permissive").cast(bar_schema(key[0]))
+        _write(runtime, key, bars, done, hold)
+
+
+def _write(
+    runtime: Runtime,
+    key: tuple[Dataset, Period],
+    bars: pa.Table,
+    done: _Committed,
+    hold: Callable[..., None],
+) -> None:
+    """Bars into the lake, then into SQL."""
+    written = runtime.lake.write(*key, bars, alive=lambda: hold(None))
+    reach(KillPoint.LAKE_WRITTEN)
+    in_lake = sum(part.inserted + part.updated for part in written)
+    hold(done.bars_written + in_lake)
+    count = runtime.warehouse.write_bars(*key, bars)
+    reach(KillPoint.WAREHOUSE_WRITTEN)
+    done.bars_written += max(in_lake, count.inserted + count.updated)
 
 
 def _quarantined(dataset: Dataset, period: Period, rejected: pa.Table) -> Iterator[QuarantinedBar]:

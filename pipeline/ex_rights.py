@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ingest.source import FoundExRights, Outcome, Source
 from market.adjustments import ExRight
-from market.bars import BarState, Dataset
+from market.bars import PRICE_COLUMNS, BarState, Dataset
 from market.periods import Period
 from market.sessions import Window
 from market.symbols import parse_stock
@@ -23,6 +23,7 @@ from pipeline.runtime import Runtime
 from scheduling.planner import BatchSizing, into_waves
 from storage.coverage import Coverage, read_coverage
 from storage.ex_right_coverage import vouch
+from storage.held import LastBar, last_bars
 from storage.run_records import BatchPlan, Item, OutcomeRow, WavePlan, Work
 
 ASKED = "ex_right_asked"
@@ -38,8 +39,8 @@ _EVENT_SCHEMA = pa.schema(
     ]
 )
 _CENT = 0.005
-_LOOKBACK = timedelta(days=400)
-"""A symbol that traded on no day of more than a year is asked for when it does again."""
+_RECENT = timedelta(days=550)
+"""Bars that measure a new ex-right; more of them would only cost."""
 _MOST, _MOST_SHARE = 10, 0.2
 """More symbols than go ex-right on one session; the list is then of another one."""
 
@@ -97,7 +98,7 @@ def waves_after_list(
         listing,
         session=session,
         before=runtime.calendar.offset(session, -1),
-        closes=_last_closes(runtime, session),
+        held=last_bars(runtime.lake, session),
         bars=read_coverage(runtime.database, Dataset.KLINE.value, Period.DAILY.value),
         known=read_coverage(runtime.database, Work.EX_RIGHT.value, "session"),
         with_unknown=period is Period.DAILY,
@@ -111,7 +112,7 @@ def compare(
     *,
     session: date,
     before: date,
-    closes: Mapping[str, tuple[date, float]],
+    held: Mapping[str, LastBar],
     bars: Mapping[str, Coverage],
     known: Mapping[str, Coverage],
     with_unknown: bool,
@@ -122,7 +123,7 @@ def compare(
         listing: ``SYMBOL_LIST_SCHEMA``.
         session: The session it shows.
         before: The session before that.
-        closes: Last final bar before the session of each symbol: its session and raw close.
+        held: Last final bar before the session, by symbol.
         bars: Coverage of daily bars.
         known: Coverage of ex-rights.
         with_unknown: Whether to ask for symbols of which the list cannot say it.
@@ -132,13 +133,13 @@ def compare(
         name, reference = row["symbol"], row["previous_close"]
         if _known_to(known, name) >= session:
             continue
-        close = closes.get(name)
+        last = held.get(name)
         if _known_to(bars, name) < before <= _known_to(known, name) and reference is not None:
             # This run fetches the bar that is to be compared: the fetch looks again.
             if with_unknown:
                 plan.items.append(Item(name, end=session, held=True, reference=reference))
             continue
-        if close is None or _known_to(bars, name) < before or _known_to(known, name) < close[0]:
+        if last is None or _known_to(bars, name) < before or _known_to(known, name) < last.session:
             # What lies between the bars held and the list may hide an ex-right.
             if with_unknown:
                 plan.items.append(Item(name, end=session))
@@ -146,7 +147,7 @@ def compare(
         if row["suspended"] or reference is None:
             continue
         compared += 1
-        if abs(close[1] - reference) < _CENT:
+        if abs(last.close - reference) < _CENT:
             plan.unchanged.append(name)
         else:
             changed.append(Item(name, end=session, reference=reference))
@@ -165,19 +166,6 @@ def compare(
 def _known_to(coverage: Mapping[str, Coverage], name: str) -> date:
     held = coverage.get(name)
     return held.ranges[-1].end if held is not None and held.ranges else date.min
-
-
-def _last_closes(runtime: Runtime, session: date) -> dict[str, tuple[date, float]]:
-    window = Window(session - _LOOKBACK, session - timedelta(days=1))
-    columns = ("symbol", "session", "close", "state")
-    bars = runtime.lake.read(Dataset.KLINE, Period.DAILY, window=window, columns=columns)
-    bars = bars.filter(pc.equal(bars["state"], BarState.FINAL.value))
-    plain = bars.set_column(0, "symbol", bars["symbol"].cast(pa.string())).drop_columns("state")
-    # Sorted by symbol and session, so the last row of a symbol is its latest.
-    latest = plain.group_by("symbol", use_threads=False).aggregate(
-        [("session", "last"), ("close", "last")]
-    )
-    return {row["symbol"]: (row["session_last"], row["close_last"]) for row in latest.to_pylist()}
 
 
 def _waves(items: Sequence[Item], sizing: BatchSizing) -> list[WavePlan]:
@@ -214,7 +202,10 @@ def close_shows_none(runtime: Runtime, item: Item) -> OutcomeRow | None:
 
 
 def fetch_events(
-    source: Source, item: Item, retried: Callable[[Callable[[], FoundExRights]], FoundExRights]
+    runtime: Runtime,
+    source: Source,
+    item: Item,
+    retried: Callable[[Callable[[], FoundExRights]], FoundExRights],
 ) -> tuple[pa.Table, pa.Table, OutcomeRow]:
     """Fetch the ex-rights of one symbol: what is staged, and the outcome.
 
@@ -224,9 +215,10 @@ def fetch_events(
     """
     assert item.end is not None
     symbol, session = parse_stock(item.subject), item.end
-    found = retried(lambda: source.fetch_ex_rights(symbol, session, item.reference))
+    held = _held_bars(runtime, item)
+    found = retried(lambda: source.fetch_ex_rights(symbol, session, item.reference, held))
     rows = [{name: getattr(e, name) for name in _EVENT_COLUMNS} for e in found.events]
-    asked = pa.table({"symbol": [item.subject], "source": [source.name]})
+    asked = pa.table({"symbol": [item.subject], "source": [source.name], "whole": [found.whole]})
     outcome = OutcomeRow(
         item.subject,
         Outcome.OK.value,
@@ -236,6 +228,22 @@ def fetch_events(
         covered_to=found.until,
     )
     return pa.Table.from_pylist(rows, schema=_EVENT_SCHEMA), asked, outcome
+
+
+def _held_bars(runtime: Runtime, item: Item) -> pa.Table | None:
+    """The latest final bars before the session of an item whose ex-rights are known until then."""
+    if item.reference is None or item.held or item.end is None:
+        return None
+    before = runtime.calendar.offset(item.end, -1)
+    first = max(runtime.calendar.first_session, before - _RECENT)
+    bars = runtime.lake.read(
+        Dataset.KLINE,
+        Period.DAILY,
+        names=[item.subject],
+        window=Window(first, before),
+        columns=("session", *PRICE_COLUMNS, "state"),
+    )
+    return bars.filter(pc.equal(bars["state"], BarState.FINAL.value))
 
 
 def commit_events(runtime: Runtime, run_id: str, manifest: Mapping[str, Any]) -> None:
@@ -250,7 +258,7 @@ def commit_events(runtime: Runtime, run_id: str, manifest: Mapping[str, Any]) ->
     found = runtime.staging.read(manifest, Work.EX_RIGHT.value).to_pylist()
     runtime.ex_rights.record(
         [ExRight(**row) for row in found],
-        whole=[row["symbol"] for row in asked],
+        whole=[row["symbol"] for row in asked if row.get("whole", True)],
         source=asked[0]["source"],
         run_id=run_id,
     )

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TypeVar
 
 import pyarrow as pa
@@ -40,6 +40,7 @@ from pipeline.patience import patiently
 from pipeline.proof import bars_proof, empty_board
 from pipeline.pulse import pulse, working_on
 from pipeline.runtime import Runtime
+from pipeline.sweeping import with_provenance
 from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
 from storage.killpoints import KillPoint, reach
@@ -310,9 +311,10 @@ def _fetch_symbol_list(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
     del runtime, plan
-    listing = _retried(source.fetch_quotes)
-    haul.add(Work.SYMBOL_LIST.value, listing)
-    return OutcomeRow(item.subject, Outcome.OK.value, rows=listing.num_rows)
+    fetched_at = datetime.now(UTC)
+    quotes = _retried(source.fetch_quotes)
+    haul.add(Work.SYMBOL_LIST.value, with_provenance(quotes, source.name, fetched_at))
+    return OutcomeRow(item.subject, Outcome.OK.value, rows=quotes.num_rows)
 
 
 def _fetch_board_list(
@@ -353,7 +355,7 @@ def _fetch_ex_rights(
     del plan
     if (unchanged := close_shows_none(runtime, item)) is not None:
         return unchanged
-    events, asked, outcome = fetch_events(source, item, _retried)
+    events, asked, outcome = fetch_events(runtime, source, item, _retried)
     haul.add(Work.EX_RIGHT.value, events)
     haul.add(ASKED, asked)
     return outcome

@@ -1,6 +1,6 @@
 """Runs as they are asked for, turned into plans with the catalog and the coverage at hand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -123,7 +123,11 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
 
 
 def extend_after_list(
-    runtime: Runtime, status: RunStatus, session: date, listing: pa.Table | None = None
+    runtime: Runtime,
+    status: RunStatus,
+    session: date,
+    listing: pa.Table | None = None,
+    swept: Collection[str] = (),
 ) -> tuple[list[WavePlan], list[str]]:
     """The waves that a run's list makes it possible to plan, once the list is in the catalog.
 
@@ -132,14 +136,17 @@ def extend_after_list(
         status: The run.
         session: The session that the list shows.
         listing: The symbol list, if it is one and was taken: it shows who went ex-right.
+        swept: Symbols whose bar came with that list.
     """
     window = Window(
         date.fromisoformat(status.params["from"]), date.fromisoformat(status.params["to"])
     )
     period = Period(status.period or Period.DAILY.value)
     waves, notices, _ = _wanted_waves(
-        runtime, status.kind, status.upstream, period, window, None, session
+        runtime, status.kind, status.upstream, period, window, None, session, swept
     )
+    if swept:
+        notices.append(f"the daily bars of {len(swept)} symbols came with the symbol list")
     if listing is not None:
         sizing = _sizing(runtime, status.upstream)
         more, said = waves_after_list(runtime, status.upstream, period, listing, sizing)
@@ -163,11 +170,13 @@ def _wanted_waves(
     window: Window,
     names: Sequence[str] | None,
     session: date,
+    swept: Collection[str] = (),
 ) -> tuple[list[WavePlan], list[str], int]:
     """Waves, notices, and how many series lack nothing."""
     sizing = _sizing(runtime, upstream)
     if kind == STOCKS:
-        work, dataset, subjects = Work.KLINE, Dataset.KLINE, stock_subjects(runtime, names)
+        work, dataset = Work.KLINE, Dataset.KLINE
+        subjects = [s for s in stock_subjects(runtime, names) if s.name not in swept]
     else:
         work, dataset = Work.BOARD_KLINE, Dataset.BOARD_KLINE
         subjects = _boards(runtime, _BOARD_KINDS[kind], names)

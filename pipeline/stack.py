@@ -23,12 +23,14 @@ class Stack:
         runtime: This process's runtime on the stack.
         upstream: The upstream for runs: as asked, or the URL of the simulator that was started.
         supervise: To be called about once a second while waiting.
+        publish: Hands a wave of a run to the broker.
         resumed: Unfinished runs that go on.
     """
 
     runtime: Runtime
     upstream: str
     supervise: Callable[[], None]
+    publish: Callable[[str, int], None]
     resumed: tuple[str, ...] = ()
 
 
@@ -62,7 +64,7 @@ def running_stack(settings: Settings, upstream: str) -> Iterator[Stack]:
         reconciler = ReconcilerThread(probe, publishing).start()
         try:
             with _simulator_for(settings, upstream) as reached:
-                yield Stack(probe, reached, supervise=lambda: None)
+                yield Stack(probe, reached, lambda: None, publishing.publish_wave)
         finally:
             reconciler.stop()
         return
@@ -75,7 +77,11 @@ def running_stack(settings: Settings, upstream: str) -> Iterator[Stack]:
 
         with supervised(embedded, current_runtime()) as supervision:
             yield Stack(
-                current_runtime(), upstream, supervision.look_after, tuple(supervision.resumed)
+                current_runtime(),
+                upstream,
+                supervision.look_after,
+                supervision.publish,
+                tuple(supervision.resumed),
             )
 
 

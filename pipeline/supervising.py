@@ -1,6 +1,7 @@
 """Supervision of the embedded stack: processes kept alive, and what they lose given back."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,9 @@ from pipeline.runtime import Runtime
 from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
+
+_TAKE_OVER_S, _LOOK_AGAIN_S = 20.0, 0.3
+"""How long a broker whose owner ends is waited for until it is one's own, and how often."""
 
 
 class Supervision:
@@ -42,6 +46,24 @@ class Supervision:
             self._give_back(gone)
         if exits:
             self._reconciler.wake()
+
+    def publish(self, run_id: str, wave: int) -> None:
+        """Hand a wave to the broker, also where its owner ends this very moment.
+
+        Raises:
+            BrokerUnreachableError: Neither the owner's broker nor one of its own is up in time.
+        """
+        deadline = time.monotonic() + _TAKE_OVER_S
+        while True:
+            try:
+                publishing.publish_wave(run_id, wave)
+            except BrokerUnreachableError:
+                if time.monotonic() > deadline:
+                    raise
+                self.look_after()
+                time.sleep(_LOOK_AGAIN_S)
+            else:
+                return
 
     def _resume(self) -> None:
         """After a take-over; where a store or the broker is not to be had, at the next look."""

@@ -6,15 +6,17 @@ the end of its first range, so it never passes a gap.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from market.sessions import TradingCalendar, Window, exchange_calendar
 from storage.database import Database
 from storage.ledger_tables import coverage
+
+_PORTION = 500  # names in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,30 @@ def extend_coverage(
         insert(coverage),
         [{**mine, "covered_from": r.start, "covered_to": r.end, "run_id": run_id} for r in after],
     )
+
+
+def prolong_coverage(
+    connection: Connection,
+    dataset: str,
+    period: str,
+    subjects: Sequence[str],
+    session: date,
+    run_id: str,
+) -> None:
+    """Let series that are covered up to the session before be covered up to a session. Idempotent.
+
+    Others stay as they are: they have a gap before it. For the thousands of series that one sweep
+    settles.
+    """
+    before = exchange_calendar().offset(session, -1)
+    mine = (coverage.c.dataset == dataset) & (coverage.c.period == period)
+    for at in range(0, len(subjects), _PORTION):
+        named = mine & coverage.c.subject.in_(subjects[at : at + _PORTION])
+        connection.execute(
+            update(coverage)
+            .where(named, coverage.c.covered_to == before)
+            .values(covered_to=session, run_id=run_id)
+        )
 
 
 def forget_coverage(

@@ -1,14 +1,57 @@
 """Single bars that are held, for comparing what is fetched with."""
 
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import select
 
 from market.bars import BarState, Dataset
 from market.periods import Period
-from market.sessions import bar_end
+from market.sessions import Window, bar_end
 from storage.database import Database
+from storage.lake import Lake
 from storage.tables import KLINE_TABLES, symbol
+
+_LOOKBACK = timedelta(days=400)
+"""Symbols that traded on no day of more than a year have no last bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastBar:
+    """The last final daily bar of a symbol before some session.
+
+    Attributes:
+        session: Its session.
+        close: CNY, unadjusted.
+        volume: Shares.
+    """
+
+    session: date
+    close: float
+    volume: int
+
+
+def last_bars(lake: Lake, session: date) -> dict[str, LastBar]:
+    """The last final daily bar before a session of every symbol that has one, by symbol.
+
+    Raises:
+        StorageError: The lake cannot be read.
+    """
+    window = Window(session - _LOOKBACK, session - timedelta(days=1))
+    columns = ("symbol", "session", "close", "volume", "state")
+    bars = lake.read(Dataset.KLINE, Period.DAILY, window=window, columns=columns)
+    bars = bars.filter(pc.equal(bars["state"], BarState.FINAL.value))
+    plain = bars.set_column(0, "symbol", bars["symbol"].cast(pa.string())).drop_columns("state")
+    # Sorted by symbol and session, so the last row of a symbol is its latest.
+    latest = plain.group_by("symbol", use_threads=False).aggregate(
+        [("session", "last"), ("close", "last"), ("volume", "last")]
+    )
+    return {
+        row["symbol"]: LastBar(row["session_last"], row["close_last"], row["volume_last"])
+        for row in latest.to_pylist()
+    }
 
 
 def final_close_before(database: Database, name: str, before: date, *, since: date) -> float | None:

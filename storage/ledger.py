@@ -29,6 +29,7 @@ from storage.ledger_statements import (
     held_wave,
     insert_waves,
     may_be_tried,
+    note_swept,
     refuse,
     replace_outcomes,
     run_row,
@@ -64,14 +65,12 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    # -- plan ------------------------------------------------------------------------------------
-
     def open_run(self, plan: RunPlan) -> bool:
         """Record a run with all its waves and batches.
 
         Returns:
-            False if a run of this kind and slot is already there, or one of an earlier slot still
-            runs; nothing is recorded then.
+            False if a run serves this slot already, or one of an earlier slot still runs; nothing
+            is recorded then.
         """
         with self._database.writing() as connection:
             now = self._database.now(connection)
@@ -85,8 +84,6 @@ class Ledger:
                 return False
             insert_waves(connection, plan.run_id, plan.waves)
         return True
-
-    # -- batches ---------------------------------------------------------------------------------
 
     def claim_batch(
         self, run_id: str, batch_no: int, lease_s: float, owner: str = ""
@@ -228,8 +225,6 @@ class Ledger:
             replace_outcomes(connection, claim, work, outcomes)
         return True
 
-    # -- waves -----------------------------------------------------------------------------------
-
     def mark_published(self, run_id: str, wave: int) -> None:
         """Note that a wave's chord was handed to the broker."""
         with self._database.writing() as connection:
@@ -345,12 +340,13 @@ class Ledger:
         refused: Mapping[str, str],
         quarantined: Iterable[QuarantinedBar],
         extension: Sequence[WavePlan],
+        swept: Sequence[OutcomeRow] = (),
         notices: Sequence[str] = (),
     ) -> bool:
         """Record a wave as committed: coverage, quarantine, further waves, and the run's end.
 
-        Call it after the lake and the warehouse hold the bars. False if the lease was lost, or the
-        run has ended; nothing is recorded then, and what was staged is still needed by another.
+        Call it after both stores hold the bars. False if the lease was lost, or the run has ended;
+        nothing is recorded then, and what was staged is still needed by another.
 
         Args:
             claim: The committing lease.
@@ -358,7 +354,8 @@ class Ledger:
             refused: Subjects whose data was fetched but not stored, with the reason.
             quarantined: Bars that broke an invariant.
             extension: Waves that this one's lists made it possible to plan.
-            notices: Sentences to add to the run's.
+            swept: Outcomes of daily klines that came with a sweep of quotes.
+            notices: To add to the run's.
         """
         with self._database.writing() as connection:
             if not still_running(connection, claim.run_id, alone=True):
@@ -384,13 +381,12 @@ class Ledger:
             refuse(connection, claim.run_id, refused)
             enter_bars(connection, claim.run_id, quarantined, now)
             cover(connection, claim)
+            note_swept(connection, claim, swept)
             insert_waves(connection, claim.run_id, extension)
             if notices:
                 add_notices(connection, claim.run_id, notices)
             end_run_if_done(connection, claim.run_id, now)
         return True
-
-    # -- runs ------------------------------------------------------------------------------------
 
     def end_run(self, run_id: str, state: RunState, reason: str) -> None:
         """End a run that cannot go on, saying why; one that has ended stays as it is.

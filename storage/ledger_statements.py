@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select, update
 
+from market.bars import Dataset
+from market.periods import Period
 from storage.aliases import aliases_within
-from storage.coverage import extend_coverage
+from storage.coverage import extend_coverage, prolong_coverage
 from storage.ledger_tables import (
+    coverage,
     sync_batch,
     sync_outcome,
     sync_run,
@@ -176,12 +180,20 @@ def replace_outcomes(
             sync_outcome.c.run_id == claim.run_id, sync_outcome.c.batch_no == claim.number
         )
     )
-    rows = [
+    if outcomes:
+        rows = _outcome_rows(claim.run_id, claim.number, work, outcomes)
+        connection.execute(insert(sync_outcome), rows)
+
+
+def _outcome_rows(
+    run_id: str, number: int, work: Work, outcomes: Sequence[OutcomeRow]
+) -> list[dict[str, Any]]:
+    return [
         {
-            "run_id": claim.run_id,
+            "run_id": run_id,
             "work": work.value,
             "subject": o.subject,
-            "batch_no": claim.number,
+            "batch_no": number,
             "outcome": o.outcome,
             "reason": o.reason,
             "rows": o.rows,
@@ -190,8 +202,6 @@ def replace_outcomes(
         }
         for o in outcomes
     ]
-    if rows:
-        connection.execute(insert(sync_outcome), rows)
 
 
 def refuse(connection: Connection, run_id: str, refused: Mapping[str, str]) -> None:
@@ -230,6 +240,38 @@ def cover(connection: Connection, claim: Claim) -> None:
         period = plan.period.value if plan.period else "session"
         name = present.get(subject, subject)
         extend_coverage(connection, dataset, period, name, (start, end), claim.run_id)
+
+
+def note_swept(connection: Connection, claim: Claim, outcomes: Sequence[OutcomeRow]) -> None:
+    """Record the outcomes of daily klines that came with a sweep, and cover what they prove."""
+    if not outcomes:
+        return
+    number = connection.scalar(
+        select(func.min(sync_batch.c.batch_no)).where(
+            sync_batch.c.run_id == claim.run_id, sync_batch.c.wave == claim.number
+        )
+    )
+    rows = _outcome_rows(claim.run_id, number or 0, Work.KLINE, outcomes)
+    connection.execute(insert(sync_outcome), rows)
+    dataset, period = Dataset.KLINE.value, Period.DAILY.value
+    known = set(
+        connection.scalars(
+            select(coverage.c.subject).where(
+                coverage.c.dataset == dataset, coverage.c.period == period
+            )
+        )
+    )
+    next_ones: dict[date, list[str]] = {}
+    for o in outcomes:
+        if o.covered_from is None or o.covered_to is None:
+            continue
+        if o.subject in known:
+            next_ones.setdefault(o.covered_to, []).append(o.subject)
+        else:
+            proven = (o.covered_from, o.covered_to)
+            extend_coverage(connection, dataset, period, o.subject, proven, claim.run_id)
+    for session, names in next_ones.items():
+        prolong_coverage(connection, dataset, period, names, session, claim.run_id)
 
 
 def add_notices(connection: Connection, run_id: str, notices: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from market.bars import Dataset
 from market.sessions import exchange_calendar
+from storage.database import Database
 from storage.identity_tables import symbol_listing, symbol_name
 from storage.no_trade import LIST_PERIOD, Proof, add_no_trade
 from storage.tables import symbol
@@ -66,6 +67,21 @@ def note_listing(
                     symbol_id=row.id, listed_on=listed_on, delisted_on=delisted_on
                 )
             )
+
+
+def read_listed_on(database: Database) -> dict[str, date]:
+    """The first session of every symbol of which lists prove it.
+
+    Raises:
+        StorageError: The database cannot be used.
+    """
+    query = (
+        select(symbol.c.symbol, symbol_listing.c.listed_on)
+        .join(symbol_listing, symbol_listing.c.symbol_id == symbol.c.id)
+        .where(symbol_listing.c.listed_on.is_not(None))
+    )
+    with database.reading() as connection:
+        return {name: first for name, first in connection.execute(query)}  # noqa: C416  (Rows)
 
 
 def _known() -> Select[tuple[int, str, date | None, date | None, date | None]]:

@@ -35,7 +35,7 @@ from ingest.source import (
     UnknownSymbolError,
 )
 from ingest.sources.bodies import NO_ROWS, Question, diagnose, history_of_empty, list_total
-from ingest.sources.ex_rights import find_ex_rights
+from ingest.sources.ex_rights import find_ex_right_on, find_ex_rights
 from ingest.sources.owners import board_owner, check_owner, owner_of
 from ingest.validation import bar_states
 from market.adjustments import Adjustment
@@ -131,9 +131,15 @@ class EastmoneySource:
         return self._bars(Dataset.KLINE, str(symbol), period, window, answer)
 
     def fetch_ex_rights(
-        self, symbol: Symbol, session: date, reference: float | None = None
+        self,
+        symbol: Symbol,
+        session: date,
+        reference: float | None = None,
+        held: pa.Table | None = None,
     ) -> FoundExRights:
         """All ex-rights of one A share, from its raw and adjusted prices; two requests or three.
+
+        One request where ``held`` and ``reference`` tell that of the session alone.
 
         Raises:
             NotServedError: The upstream has bars of it, and no adjusted ones.
@@ -141,6 +147,12 @@ class EastmoneySource:
         """
         window = Window(_FIRST_SESSION, session)
         fetch = lambda kind: self.fetch_klines(symbol, Period.DAILY, window, kind)  # noqa: E731
+        if held is not None and held.num_rows and reference is not None:
+            recent = Window(held["session"][0].as_py(), session)
+            forward = self.fetch_klines(symbol, Period.DAILY, recent, Adjustment.QFQ)
+            found = find_ex_right_on(str(symbol), session, held, forward, reference)
+            if found is not None:
+                return found
         return find_ex_rights(str(symbol), session, fetch, reference)
 
     def fetch_board_klines(self, kind: BoardKind, board: str, window: Window) -> Bars:

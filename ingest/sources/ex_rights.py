@@ -14,8 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.ex_right_pair import PricePair, ex_rights_of, newest_ex_rights, settled_part
-from ingest.source import Bars, FoundExRights, InconsistentError, NotServedError, UnknownSymbolError
-from market.adjustments import Adjustment, AdjustMethod, ExRight, steps_of
+from ingest.source import (
+    Bars,
+    FoundExRights,
+    InconsistentError,
+    NotServedError,
+    SchemaDriftError,
+    UnknownSymbolError,
+)
+from market.adjustments import Adjustment, AdjustMethod, ExRight, InvalidExRightError, steps_of
 from market.bars import PRICE_COLUMNS, BarState
 
 Fetch = Callable[[Adjustment], Bars]
@@ -61,6 +68,36 @@ def find_ex_rights(
     if events:
         until = max(until, events[-1].ex_session)
     return FoundExRights(tuple(events), pair.sessions[0], until)
+
+
+def find_ex_right_on(
+    symbol: str, session: date, held: pa.Table, forward: Bars, reference: float
+) -> FoundExRights | None:
+    """The ex-right of one session, from bars that are held and forward-adjusted ones.
+
+    Args:
+        symbol: ``600519.SH``.
+        session: The session whose previous close shows it.
+        held: Final raw daily bars up to the session before, ascending.
+        forward: Forward-adjusted daily bars from the first of ``held`` on.
+        reference: The session's previous close by the symbol list.
+
+    Returns:
+        None where the two do not explain the reference price: all prices must be asked for.
+    """
+    adjusted = forward.table.filter(pc.less(forward.table["session"], pa.scalar(session)))
+    sessions = held["session"].to_pylist()
+    if adjusted["session"].to_pylist() != sessions:
+        return None
+    pair = PricePair(sessions, _prices(held), _prices(adjusted))
+    try:
+        newest = newest_ex_rights(symbol, pair, session)[-1:]
+        if not newest or newest[0].ex_session != session:
+            return None
+        _check_reference(symbol, session, pair, newest, reference)
+    except (InconsistentError, SchemaDriftError, InvalidExRightError):
+        return None
+    return FoundExRights(tuple(newest), sessions[-1], session, whole=False)
 
 
 def _final(bars: Bars) -> pa.Table:

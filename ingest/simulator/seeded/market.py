@@ -15,6 +15,7 @@ from ingest.simulator.seeded.quotes import SnapshotBook, quote_table
 from ingest.simulator.seeded.series import BarSeries
 from ingest.simulator.seeded.stocks import StockBook
 from ingest.simulator.seeded.timeline import Moment, Timeline
+from ingest.simulator.seeded.universe import BusyDay
 from market.boards import BoardKind, parse_board_code
 from market.clock import EXCHANGE_TZ
 from market.symbols import parse_symbol
@@ -31,6 +32,7 @@ class SeededMarket:
         seed: Decides everything that is not in the fixed cast.
         symbols: Number of symbols, those not yet and no longer listed included; 1 to 6,000.
         start: No bar is older than this day.
+        busy: A session on which more symbols go ex-right or are listed than the seed draws.
 
     Raises:
         UsageError: The number of symbols is out of range, or the start outside the calendar.
@@ -44,10 +46,11 @@ class SeededMarket:
         seed: int = defaults.SEED,
         symbols: int = defaults.SYMBOLS,
         start: date = DEFAULT_START,
+        busy: BusyDay | None = None,
     ) -> None:
         self._timeline = Timeline(start)
         self._seed = seed
-        self._stocks = StockBook(seed, symbols, self._timeline)
+        self._stocks = StockBook(seed, symbols, self._timeline, busy)
         self._boards = BoardBook(seed, self._stocks.universe, self._timeline)
         self._snapshots = SnapshotBook(self._timeline)
         self._quotes: BoundedCache[Moment, QuoteTable] = BoundedCache(3)

@@ -11,7 +11,7 @@ from ingest.simulator.seeded.daily import history_of
 from ingest.simulator.seeded.instrument import Instrument
 from ingest.simulator.seeded.intraday import split
 from ingest.simulator.seeded.timeline import Timeline
-from ingest.simulator.seeded.universe import Tier, Universe
+from ingest.simulator.seeded.universe import BusyDay, Tier, Universe
 
 _REMEMBERED = 400
 """Histories kept: about 200 kB each."""
@@ -24,13 +24,16 @@ class StockBook:
         seed: Of the market.
         size: Number of symbols.
         timeline: Sessions.
+        busy: A session of more events than usual.
     """
 
     group = "stocks"
     split = staticmethod(split)
 
-    def __init__(self, seed: int, size: int, timeline: Timeline) -> None:
-        self.universe = Universe(seed, size, timeline)
+    def __init__(
+        self, seed: int, size: int, timeline: Timeline, busy: BusyDay | None = None
+    ) -> None:
+        self.universe = Universe(seed, size, timeline, busy)
         self._seed = seed
         self._timeline = timeline
         self._instruments: BoundedCache[int, Instrument] = BoundedCache(_REMEMBERED)

@@ -5,7 +5,7 @@ market holds. The rest is drawn from the seed, in real proportions. A market of 
 beginning of one of 5,500.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -43,6 +43,21 @@ class ExRightPlan:
     ordinal: int
     cash_yield: float
     bonus: int
+
+
+@dataclass(frozen=True, slots=True)
+class BusyDay:
+    """A session on which more happens than the seed draws.
+
+    Attributes:
+        session: When.
+        ex_rights: Symbols that go ex-right on it.
+        listings: Symbols that are listed on it.
+    """
+
+    session: date
+    ex_rights: int
+    listings: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +182,20 @@ class Universe:
         seed: Decides everything that the cast does not.
         size: Number of symbols, those not yet and no longer listed included.
         timeline: Sessions of the exchange.
+        busy: A session of more events than usual.
     """
 
-    def __init__(self, seed: int, size: int, timeline: Timeline) -> None:
+    def __init__(
+        self, seed: int, size: int, timeline: Timeline, busy: BusyDay | None = None
+    ) -> None:
         if not 1 <= size <= MOST_SYMBOLS:
             raise UsageError(f"a market has 1 to {MOST_SYMBOLS:,} symbols, not {size}")
         self._seed = seed
         self._timeline = timeline
         self.codes = _codes(seed, size)
         self._place = {code: at for at, code in enumerate(self.codes)}
-        self.stocks = tuple(self._stock(at) for at in range(size))
+        stocks = tuple(self._stock(at) for at in range(size))
+        self.stocks = stocks if busy is None else _made_busy(stocks, busy, timeline)
         self._by_old_code = {s.old_code: at for at, s in enumerate(self.stocks) if s.old_code}
 
     def place(self, code: str, day: date) -> int | None:
@@ -252,6 +271,32 @@ class Universe:
             day, cash, bonus = role.ex_right
             plans.append(ExRightPlan(self._timeline.on_or_after(day), cash, bonus))
         return tuple(sorted(plans, key=lambda plan: plan.ordinal))
+
+
+def _made_busy(stocks: tuple[Stock, ...], busy: BusyDay, timeline: Timeline) -> tuple[Stock, ...]:
+    """The same symbols, some of which go ex-right or are listed on a session."""
+    ordinal = timeline.on_or_after(busy.session)
+    before = timeline.sessions[ordinal - 60]
+    plain = [
+        at
+        for at, stock in enumerate(stocks)
+        if at >= len(_CAST)
+        and stock.listed < before
+        and stock.delisted is None
+        and not any(first - 2 <= ordinal <= last + 2 for first, last in stock.pauses)
+    ]
+    wanted = busy.ex_rights + busy.listings
+    if len(plain) < wanted:
+        raise UsageError(f"the market has {len(plain)} plain symbols for {wanted} events")
+    changed = list(stocks)
+    for no, at in enumerate(plain[:wanted]):
+        if no < busy.listings:
+            changed[at] = replace(stocks[at], listed=busy.session, old_code=None)
+            continue
+        plan = ExRightPlan(ordinal, 0.004 + 0.001 * (no % 20), 3 if no % 5 == 0 else 0)
+        plans = sorted((*stocks[at].ex_rights, plan), key=lambda each: each.ordinal)
+        changed[at] = replace(stocks[at], ex_rights=tuple(plans))
+    return tuple(changed)
 
 
 class _Draw:
