@@ -22,11 +22,12 @@ from pipeline.absences import record_absences
 from pipeline.broker import BrokerUnreachableError
 from pipeline.ex_rights import commit_events
 from pipeline.identity import process_identity
-from pipeline.plans import extend_after_list
+from pipeline.plans import SNAPSHOT_PARAM, extend_after_list
 from pipeline.prices import settle_prices
 from pipeline.pulse import pulse, working_on
 from pipeline.recoding import recode
 from pipeline.runtime import Runtime
+from pipeline.snapshotting import take_snapshot
 from pipeline.sweeping import Swept, take_sweep
 from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
@@ -44,7 +45,7 @@ from storage.run_records import (
 
 log = logging.getLogger(__name__)
 
-_DAILY = (Dataset.KLINE, Period.DAILY)
+_DAILY, _MINUTES = (Dataset.KLINE, Period.DAILY), (Dataset.KLINE, Period.M5)
 
 Publish = Callable[[str, int], None]
 """Hands a wave of a run to the broker."""
@@ -229,14 +230,47 @@ def _write_others(
             session = date.fromisoformat(manifest["session"])
             swept = Swept()
             if listing is not None:
-                into_stores = lambda bars: _write(runtime, _DAILY, bars, done, hold)  # noqa: E731
-                swept = take_sweep(runtime, status, manifest, listing, into_stores)
+                swept = _take_quotes(runtime, status, staged, manifest, listing, done, hold)
                 done.swept = swept.outcomes
                 notices += swept.notices
             waves, said = extend_after_list(runtime, status, session, listing, swept.names)
             extension += waves
             notices += said
     return extension, notices
+
+
+def _take_quotes(
+    runtime: Runtime,
+    status: RunStatus,
+    staged: _Staged,
+    manifest: Mapping[str, Any],
+    quotes: pa.Table,
+    done: _Committed,
+    hold: Callable[..., None],
+) -> Swept:
+    """The bars that a list of quotes carries: a tick's 5m bars, or else the day's."""
+    if not status.params.get(SNAPSHOT_PARAM):
+        return take_sweep(
+            runtime,
+            status,
+            manifest,
+            quotes,
+            lambda bars: _write(runtime, _DAILY, bars, done, hold),
+        )
+    fetched: set[str] = set()
+    for plan, other in staged:
+        if plan.work is Work.KLINE and Dataset.KLINE.value in other["tables"]:
+            bars = runtime.staging.read(other, Dataset.KLINE.value)
+            fetched |= set(pc.unique(bars["symbol"].cast(pa.string())).to_pylist())
+    notices = take_snapshot(
+        runtime,
+        status,
+        manifest,
+        quotes,
+        fetched,
+        lambda bars: _write(runtime, _MINUTES, bars, done, hold),
+    )
+    return Swept(notices=tuple(notices))
 
 
 def _taken_listing(

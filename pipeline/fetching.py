@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TypeVar
 
 import pyarrow as pa
@@ -40,7 +40,7 @@ from pipeline.patience import patiently
 from pipeline.proof import bars_proof, empty_board
 from pipeline.pulse import pulse, working_on
 from pipeline.runtime import Runtime
-from pipeline.sweeping import with_provenance
+from pipeline.sweeping import fetch_sweep
 from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
 from storage.killpoints import KillPoint, reach
@@ -311,9 +311,8 @@ def _fetch_symbol_list(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
     del runtime, plan
-    fetched_at = datetime.now(UTC)
-    quotes = _retried(source.fetch_quotes)
-    haul.add(Work.SYMBOL_LIST.value, with_provenance(quotes, source.name, fetched_at))
+    quotes = _retried(lambda: fetch_sweep(source))
+    haul.add(Work.SYMBOL_LIST.value, quotes)
     return OutcomeRow(item.subject, Outcome.OK.value, rows=quotes.num_rows)
 
 

@@ -33,6 +33,9 @@ CONCEPTS = "concepts"
 INDUSTRIES = "industries"
 KINDS = (STOCKS, CONCEPTS, INDUSTRIES)
 
+SNAPSHOT_PARAM = "snapshot"
+"""Set in the params of a run that sweeps the market for provisional 5m bars."""
+
 _BOARD_KINDS = {CONCEPTS: BoardKind.CONCEPT, INDUSTRIES: BoardKind.INDUSTRY}
 _QUEUES = {STOCKS: STOCK_QUEUE, CONCEPTS: CONCEPT_QUEUE, INDUSTRIES: INDUSTRY_QUEUE}
 
@@ -51,6 +54,7 @@ class Request:
         lane: ``live`` or ``bulk``.
         slot: Scheduled instant served, ISO 8601; None on demand.
         missed: How many earlier slots of the day nobody served, which this run serves too.
+        snapshot: Sweep the whole market for provisional 5m bars, and fetch only ``symbols`` singly.
     """
 
     kind: str
@@ -62,6 +66,7 @@ class Request:
     lane: str = "live"
     slot: str | None = None
     missed: int = 0
+    snapshot: bool = False
 
 
 def plan_run(runtime: Runtime, request: Request) -> RunPlan:
@@ -91,6 +96,8 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
         "to": window.end.isoformat(),
         "complete": 0,
     }
+    if request.snapshot:
+        params[SNAPSHOT_PARAM] = True
     if request.symbols is None:
         waves = [_list_wave(request.kind)]
     else:
@@ -108,6 +115,10 @@ def plan_run(runtime: Runtime, request: Request) -> RunPlan:
             missing = {item.subject for w in waves for b in w.batches for item in b.items}
             sizing = _sizing(runtime, request.upstream)
             waves += waves_for_named(runtime, request.upstream, period, missing, sizing)
+        if request.snapshot:
+            # One wave, so that nothing waits for the sweep, and its bars know what else came.
+            batches = [batch for wave in (_list_wave(STOCKS), *waves) for batch in wave.batches]
+            waves = [WavePlan(STOCK_QUEUE, tuple(batches))]
     return RunPlan(
         run_id=new_run_id(),
         kind=request.kind,
@@ -142,9 +153,12 @@ def extend_after_list(
         date.fromisoformat(status.params["from"]), date.fromisoformat(status.params["to"])
     )
     period = Period(status.period or Period.DAILY.value)
-    waves, notices, _ = _wanted_waves(
-        runtime, status.kind, status.upstream, period, window, None, session, swept
-    )
+    waves: list[WavePlan] = []
+    notices: list[str] = []
+    if not status.params.get(SNAPSHOT_PARAM):
+        waves, notices, _ = _wanted_waves(
+            runtime, status.kind, status.upstream, period, window, None, session, swept
+        )
     if swept:
         notices.append(f"the daily bars of {len(swept)} symbols came with the symbol list")
     if listing is not None:

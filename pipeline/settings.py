@@ -123,7 +123,7 @@ class Settings(BaseSettings):
         default=False, description="Reconcilers begin the runs of slots that beat missed"
     )
     watch_list: str | None = Field(
-        default=None, description="Symbols of the scheduled stock sync; unset: all that are listed"
+        default=None, description="Symbols whose 5m bars each tick fetches singly, beside the sweep"
     )
     kill_at: str | None = Field(
         default=None, description="For fault tests: where a process kills itself, or hangs"

@@ -6,13 +6,13 @@ taken need not be fetched again by the waves that the list makes it possible to 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.source import Outcome
+from ingest.source import Outcome, Source
 from ingest.validation import sound_alone
 from market.bars import BarState, Dataset
 from market.periods import Period
@@ -26,7 +26,8 @@ from storage.listing import proven_suspended, read_listed_on
 from storage.no_trade import Proof, add_no_trade
 from storage.run_records import OutcomeRow, RunStatus, Work
 
-_SOURCE, _FETCHED_AT = "source", "fetched_at"
+SOURCE, FETCHED_AT, BEGAN_AT, ENDED_AT = "source", "fetched_at", "began_at", "ended_at"
+"""Columns that are staged beside those of ``QUOTES_SCHEMA``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,22 @@ class Swept:
         return frozenset(row.subject for row in self.outcomes)
 
 
-def with_provenance(quotes: pa.Table, source: str, fetched_at: datetime) -> pa.Table:
-    """Quotes as they are staged: with who delivered them and when."""
-    rows = quotes.num_rows
-    return quotes.append_column(_SOURCE, pa.array([source] * rows)).append_column(
-        _FETCHED_AT, pa.array([fetched_at] * rows, pa.timestamp("us", tz="UTC"))
-    )
+def fetch_sweep(source: Source) -> pa.Table:
+    """A sweep of quotes as it is staged: with who delivered it and when.
+
+    Raises:
+        SourceError: Typed by cause.
+    """
+    fetched_at, began_at = datetime.now(UTC), source.now()
+    quotes = source.fetch_quotes()
+    for name, value, kind in (
+        (SOURCE, source.name, pa.string()),
+        (FETCHED_AT, fetched_at, pa.timestamp("us", tz="UTC")),
+        (BEGAN_AT, began_at, pa.timestamp("us", tz="UTC")),
+        (ENDED_AT, source.now(), pa.timestamp("us", tz="UTC")),
+    ):
+        quotes = quotes.append_column(name, pa.array([value] * quotes.num_rows, kind))
+    return quotes
 
 
 def take_sweep(
@@ -80,14 +91,14 @@ def take_sweep(
         date.fromisoformat(status.params["from"]), date.fromisoformat(status.params["to"])
     )
     fits = status.period == Period.DAILY.value and window.start <= session <= window.end
-    if not fits or not quotes.num_rows or _SOURCE not in quotes.column_names:
+    if not fits or not quotes.num_rows or SOURCE not in quotes.column_names:
         return Swept()
     bars = daily_bars(
         quotes,
         session,
         state=BarState.FINAL if settled else BarState.PROVISIONAL,
-        source=quotes[_SOURCE][0].as_py(),
-        fetched_at=quotes[_FETCHED_AT][0].as_py(),
+        source=quotes[SOURCE][0].as_py(),
+        fetched_at=quotes[FETCHED_AT][0].as_py(),
     )
     plan = _plan(runtime, quotes, bars, session)
     taken = bars.filter(

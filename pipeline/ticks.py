@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from ingest.pacing import Lane
 from market.clock import in_shanghai
 from market.errors import QuantsyncError
 from market.periods import Period
@@ -19,21 +20,36 @@ from pipeline.options import split_names
 from pipeline.plans import STOCKS, Request
 from pipeline.runs import start_run
 from pipeline.runtime import Runtime
-from scheduling.slots import FIVE_MINUTES, SlotRule
+from scheduling.slots import AFTER_CLOSE, AFTER_DAILY, FIVE_MINUTES, SlotRule
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """A run that the schedule asks for."""
+    """A run that the schedule asks for.
+
+    Attributes:
+        kind: ``stocks``.
+        period: Length of the bars.
+        rule: Its slots.
+        lane: ``live`` or ``bulk``.
+        snapshot: Whether it sweeps the market for provisional bars, and fetches only the
+            watch-list singly.
+    """
 
     kind: str
     period: Period
     rule: SlotRule
+    lane: str = Lane.LIVE.value
+    snapshot: bool = False
 
 
-SCHEDULE = {"stocks_5m": Scheduled(STOCKS, Period.M5, FIVE_MINUTES)}
+SCHEDULE = {
+    "stocks_5m": Scheduled(STOCKS, Period.M5, FIVE_MINUTES, snapshot=True),
+    "stocks_daily": Scheduled(STOCKS, Period.DAILY, AFTER_CLOSE),
+    "stocks_5m_final": Scheduled(STOCKS, Period.M5, AFTER_DAILY, lane=Lane.BULK.value),
+}
 """Runs by the name that ticks carry."""
 
 
@@ -49,7 +65,7 @@ def begin_due(runtime: Runtime, name: str, publish: Publish) -> str | None:
     scheduled, upstream = SCHEDULE[name], runtime.settings.quantsync_upstream
     now = runtime.clock(upstream).now()
     due = scheduled.rule.due(now, runtime.calendar)
-    newest = runtime.recovery.newest_slot(scheduled.kind)
+    newest = runtime.recovery.newest_slot(scheduled.kind, scheduled.lane, scheduled.period.value)
     served = None if newest is None else datetime.fromisoformat(newest)
     if served is not None and in_shanghai(served).date() > in_shanghai(now).date():
         # A clock that was days ahead and was set right: its slot says nothing of today's.
@@ -57,12 +73,14 @@ def begin_due(runtime: Runtime, name: str, publish: Publish) -> str | None:
         served = None
     if due is None or (served is not None and served >= due):
         return None
-    names = split_names(runtime.settings.watch_list)
+    watched = split_names(runtime.settings.watch_list) or ()
     request = Request(
         kind=scheduled.kind,
         upstream=upstream,
         period=scheduled.period,
-        symbols=names,
+        symbols=watched if scheduled.snapshot else None,
+        lane=scheduled.lane,
+        snapshot=scheduled.snapshot,
         slot=due.isoformat(),
         missed=scheduled.rule.missed(served, due),
     )

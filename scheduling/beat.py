@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+TICKS = ("stocks_5m", "stocks_daily", "stocks_5m_final")
+"""Runs that are asked for every five minutes; each knows its slots."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cron:
@@ -38,14 +41,18 @@ def beat_entries(*, reconcile_every_s: float, queue: str) -> dict[str, BeatEntry
         reconcile_every_s: How often whatever is stuck is looked for.
         queue: The queue of the admin worker, which starts runs and heals them.
     """
-    return {
-        "stocks_5m": BeatEntry(
+    ticks = {
+        name: BeatEntry(
             task="pipeline.tick",
             when=Cron(minute="*/5"),
             queue=queue,
             expires_s=240,
-            arguments=("stocks_5m",),
-        ),
+            arguments=(name,),
+        )
+        for name in TICKS
+    }
+    return {
+        **ticks,
         "reconcile": BeatEntry(
             task="pipeline.reconcile",
             when=timedelta(seconds=reconcile_every_s),

@@ -60,3 +60,9 @@ FIVE_MINUTES = SlotRule(
     every_min=5, first=time(9, 35), last=time(15, 10), skip=((time(11, 35), time(13, 5)),)
 )
 """The stock sync: after each 5m bar, and twice after the close, when the last bars are final."""
+
+AFTER_CLOSE = SlotRule(every_min=5, first=time(15, 15), last=time(15, 15))
+"""The day's bars, once they are final."""
+
+AFTER_DAILY = SlotRule(every_min=5, first=time(15, 20), last=time(15, 20))
+"""The day's official minute bars, symbol by symbol behind everything else."""

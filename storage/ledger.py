@@ -76,7 +76,7 @@ class Ledger:
             now = self._database.now(connection)
             if plan.slot is not None:
                 self._database.serialise(connection, _SLOTS)
-                if connection.scalar(slot_is_served(plan.kind, plan.slot)):
+                if connection.scalar(slot_is_served(plan)):
                     return False
             try:
                 connection.execute(insert(sync_run).values(**run_row(plan, now)))

@@ -104,12 +104,18 @@ def still_running(connection: Connection, run_id: str, *, alone: bool = False) -
     return connection.scalar(query.with_for_update(read=not alone)) is not None
 
 
-def slot_is_served(kind: str, slot: str) -> Select[tuple[str]]:
-    """The run that serves a slot, or that of an earlier slot which has not ended."""
+def slot_is_served(plan: RunPlan) -> Select[tuple[str]]:
+    """The run that serves a plan's slot, or that of an earlier slot which has not ended.
+
+    Runs of another lane or period have slots of their own: a tick never waits for a backfill.
+    """
     running = sync_run.c.slot.is_not(None) & (sync_run.c.state == RunState.RUNNING.value)
+    alike = (sync_run.c.lane == plan.lane) & (
+        sync_run.c.period == (plan.period.value if plan.period else None)
+    )
     return (
         select(sync_run.c.run_id)
-        .where(sync_run.c.kind == kind, (sync_run.c.slot == slot) | running)
+        .where(sync_run.c.kind == plan.kind, (sync_run.c.slot == plan.slot) | (running & alike))
         .limit(1)
     )
 

@@ -316,11 +316,12 @@ class Recovery:
 
     # -- slots and reconcilers -------------------------------------------------------------------
 
-    def newest_slot(self, kind: str) -> str | None:
-        """The latest slot that a run of a kind serves, ISO 8601; None if none was served."""
+    def newest_slot(self, kind: str, lane: str, period: str) -> str | None:
+        """The latest slot that a run of this sort serves, ISO 8601; None if none was served."""
+        mine = {"kind": kind, "lane": lane, "period": period}
         with self._database.reading() as connection:
             slot: str | None = connection.scalar(
-                select(func.max(sync_run.c.slot)).where(sync_run.c.kind == kind)
+                select(func.max(sync_run.c.slot)).filter_by(**mine)
             )
         return slot
 

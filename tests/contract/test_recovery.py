@@ -238,12 +238,12 @@ def test_a_slot_waits_for_the_run_of_an_earlier_one(ledger: Ledger, recovery: Re
     later = "2025-12-31T10:35:00+08:00"
     with pytest.raises(AssertionError):
         open_run(ledger, (batch("a"),), slot=later)
-    assert recovery.newest_slot("stocks") == "2025-12-31T10:30:00+08:00"
+    assert recovery.newest_slot("stocks", "live", "daily") == "2025-12-31T10:30:00+08:00"
     ledger.end_run(run_id, RunState.FAILED, "a test")
 
     open_run(ledger, (batch("a"),), slot=later)
-    assert recovery.newest_slot("stocks") == later
-    assert recovery.newest_slot("concepts") is None
+    assert recovery.newest_slot("stocks", "live", "daily") == later
+    assert recovery.newest_slot("concepts", "live", "daily") is None
 
 
 def test_it_is_noted_when_somebody_last_looked(recovery: Recovery) -> None:

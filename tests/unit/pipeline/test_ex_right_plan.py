@@ -15,6 +15,7 @@ from pipeline.ex_rights import ExRightPlan, close_shows_none, compare
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from storage.coverage import Coverage
+from storage.held import LastBar
 from storage.run_records import BatchPlan, Item, OutcomeRow, Work
 from tests.fixtures.bars import bars_of, daily_bar
 
@@ -42,7 +43,7 @@ def plan(rows: list[Any] | None = None, **changes: Any) -> ExRightPlan:
     rows = rows or [row()]
     names = [each["symbol"] for each in rows]
     facts: dict[str, Any] = {
-        "closes": dict.fromkeys(names, (BEFORE, 10.0)),
+        "held": dict.fromkeys(names, LastBar(BEFORE, 10.0, 100)),
         "bars": dict.fromkeys(names, covered(BEFORE)),
         "known": dict.fromkeys(names, covered(BEFORE)),
         "with_unknown": True,
@@ -76,7 +77,7 @@ def test_a_suspended_symbol_waits_for_its_first_trade() -> None:
     "lacking",
     [
         {"known": {}},
-        {"closes": {}},
+        {"held": {}},
         {"bars": {NAME: covered(date(2025, 12, 29))}, "known": {NAME: covered(date(2025, 12, 29))}},
         {"known": {NAME: covered(date(2025, 12, 29))}},
     ],
@@ -121,7 +122,9 @@ def test_a_bar_that_this_run_fetches_is_compared_when_it_is_there(tmp_path: Path
 def test_a_long_suspension_is_no_hole() -> None:
     """The last bar is old, and coverage proves that there is none since."""
     old = date(2025, 6, 3)
-    kept = plan([row(reference=9.0)], closes={NAME: (old, 10.0)}, known={NAME: covered(old)})
+    kept = plan(
+        [row(reference=9.0)], held={NAME: LastBar(old, 10.0, 100)}, known={NAME: covered(old)}
+    )
     assert kept.items == [Item(NAME, end=SESSION, reference=9.0)]
 
 
