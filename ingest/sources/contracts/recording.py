@@ -42,6 +42,8 @@ class NotRecordableError(QuantsyncError):
 def record() -> dict[str, Any]:
     """Everything that a contract holds, of the AKShare installed.
 
+    The wire of this process is replaced and then taken out: call it where nothing else fetches.
+
     Returns:
         ``akshare`` (its version), ``functions`` (by name: signature and calls) and ``seams``.
 
