@@ -174,6 +174,15 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "fetch_klines",
             id="past the wire",
         ),
+        pytest.param(
+            [(HIST, GET, "from curl_cffi import requests as c; c.get('http://127.0.0.1:9')")],
+            "stock_zh_a_hist",
+            "raw: past the wire",
+            "nothing",
+            "an address that only libcurl knows",
+            "fetch_klines",
+            id="past the wire by libcurl",
+        ),
     ],
 )
 def test_each_way_in_which_akshare_may_change_is_named(
