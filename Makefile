@@ -24,7 +24,7 @@ install = echo "installing $(1) into .venv" \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r $(1) \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 
-.PHONY: help setup sync test soak reliability check fmt fmt-check lint types arch lock worker worker-admin beat flower \
+.PHONY: help setup sync test soak reliability check contracts fmt fmt-check lint types arch lock worker worker-admin beat flower \
 	simulator up services clean
 
 help: ## Print the targets
@@ -66,6 +66,9 @@ check: ## Run every check that a change must pass
 	@output=$$(REQUIRE_SERVICES=1 $(MAKE) test ARGS= PYTEST_ARGS="-q $(PYTEST_ARGS)" 2>&1) \
 		|| { printf '%s\nmake test failed\n' "$$output" >&2; exit 1; }; \
 	printf '%s\n' "$$output" | grep -E '[0-9]+ (passed|failed)'
+
+contracts: $(DEV) ## Record anew what is relied on in AKShare; git shows what changed
+	@$(BIN)/quantsync doctor --contracts --write $(ARGS)
 
 fmt: $(DEV) ## Format the code
 	@$(BIN)/ruff format

@@ -9,20 +9,13 @@ from typing import Annotated
 import typer
 
 from market.errors import QuantsyncError, UsageError
-from pipeline import (
-    cli_heal,
-    cli_quarantine,
-    cli_read,
-    cli_serve,
-    cli_symbols,
-    cli_sync,
-    cli_verify,
-)
+from pipeline.commands import CommandsOnDemand
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="quantsync",
+    cls=CommandsOnDemand,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -31,14 +24,6 @@ app = typer.Typer(
         "Exit codes: 0 done; 1 partial or failed; 2 wrong usage or configuration; 130 interrupted."
     ),
 )
-app.add_typer(cli_sync.app, name="sync", help="Fetch what is missing, now.")
-cli_sync.register(app)
-cli_read.register(app)
-cli_symbols.register(app)
-cli_heal.register(app)
-cli_verify.register(app)
-cli_quarantine.register(app)
-cli_serve.register(app)
 
 
 @app.callback()

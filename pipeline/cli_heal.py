@@ -7,6 +7,7 @@ import typer
 
 from market.errors import UsageError
 from pipeline import output
+from pipeline.cli_contracts import check_contracts
 from pipeline.cli_gaps import refuse_without_gaps, repair_gaps
 from pipeline.following import follow, report
 from pipeline.options import Json, Symbols, UpstreamName
@@ -24,11 +25,32 @@ def register(root: typer.Typer) -> None:
     )
 
 
-def _doctor(as_json: Json = False) -> None:
+def _doctor(
+    contracts: Annotated[
+        bool,
+        typer.Option(
+            "--contracts",
+            help="Compare the AKShare installed with the contract recorded: signatures, requests, "
+            "columns, units, labels. Offline, in seconds, touches no data.",
+        ),
+    ] = False,
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write", help="With --contracts, in a working copy: record the contract anew."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Look at everything a sync needs and at every run under way; each finding with its remedy.
 
-    Exit code 1 if something is wrong.
+    Exit code 1 if something is wrong, or differs from the contract.
     """
+    if write and not contracts:
+        raise UsageError("--write records the contract: give it with --contracts")
+    if contracts:
+        check_contracts(write=write, as_json=as_json)
+        return
     from pipeline.diagnosis import ERROR, OK, examine  # noqa: PLC0415
 
     findings = examine(Runtime(read_settings()))

@@ -39,7 +39,7 @@ from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
 from storage.coverage import read_coverage
 from storage.queries import KLINE_COLUMNS, klines
-from storage.run_records import SUCCESSES, RunState
+from storage.run_records import SUCCESSES, RunState, RunStatus
 
 
 def register(root: typer.Typer) -> None:
@@ -257,8 +257,6 @@ def _print_members(runtime: Runtime, board: str, on: date | None, *, as_json: bo
 
 def _status(as_json: Json = False) -> None:
     """What is held, how far it is complete, and the newest runs."""
-    from pipeline.diagnosis import outlook  # noqa: PLC0415
-
     runtime = Runtime(read_settings())
     held = _held(runtime)
     running = runtime.ledger.runs(10, state=RunState.RUNNING)
@@ -269,7 +267,7 @@ def _status(as_json: Json = False) -> None:
         "lake": str(runtime.settings.lake_path),
         "held": held,
         "running": [
-            {**output.status_json(run), "outlook": outlook(runtime, run)} for run in running
+            {**output.status_json(run), "outlook": _outlook(runtime, run)} for run in running
         ],
         "latest": [output.status_json(run) for run in latest],
     }
@@ -290,6 +288,12 @@ def _status(as_json: Json = False) -> None:
         for sentence in run["outlook"]:
             output.console.print(f"            {output.plain(sentence)}")
     output.console.print(output.runs_table(latest) if latest else "no runs yet")
+
+
+def _outlook(runtime: Runtime, run: RunStatus) -> list[str]:
+    from pipeline.diagnosis import outlook  # noqa: PLC0415  (Redis and Celery: if something runs)
+
+    return outlook(runtime, run)
 
 
 def _held(runtime: Runtime) -> list[dict[str, Any]]:

@@ -99,7 +99,8 @@ def sync_all(
 
 
 def register(root: typer.Typer) -> None:
-    """Add ``backfill`` to the root command."""
+    """Add ``sync`` and ``backfill`` to the root command."""
+    root.add_typer(app, name="sync", help="Fetch what is missing, now.")
     root.command(
         "backfill",
         epilog="Example: quantsync backfill --symbols 600519 --from 2015-01-05 --to 2020-12-31",

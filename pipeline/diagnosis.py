@@ -8,6 +8,7 @@ from pathlib import Path
 
 import redis
 
+from ingest.sources.contracts.kept import COMMAND, versions
 from market.errors import QuantsyncError
 from pipeline.broker import check_broker
 from pipeline.identity import is_known_dead
@@ -42,6 +43,7 @@ def examine(runtime: Runtime) -> list[Finding]:
     """Look at everything a sync needs, and at every run that has not ended."""
     findings = [_place("home", runtime.settings.home)]
     findings += [_place("lake", runtime.lake.root), _place("staging", runtime.staging.root)]
+    findings.append(_akshare())
     database = _asked(
         "database",
         lambda: _database(runtime),
@@ -124,6 +126,18 @@ def _place(what: str, folder: Path) -> Finding:
         return Finding(what, OK, f"{folder} can be written, {free >> 30} GiB left")
 
     return _asked(what, look, "make room or give permission, or name another place")
+
+
+def _akshare() -> Finding:
+    installed, recorded = versions()
+    if installed == recorded:
+        return Finding("akshare", OK, f"{installed}, as its contract was recorded")
+    return Finding(
+        "akshare",
+        WARNING,
+        f"{installed or 'none'} is installed, and its contract was recorded with {recorded}",
+        f"`{COMMAND}` shows what changed and what relies on it",
+    )
 
 
 def _database(runtime: Runtime) -> Finding:

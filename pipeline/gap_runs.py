@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from ingest.pacing import sustained_rate
+from ingest.rates import sustained_rate
 from market.bars import Dataset
 from market.boards import BoardKind, parse_board_code
 from market.clock import SystemClock

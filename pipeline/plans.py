@@ -6,7 +6,7 @@ from datetime import date
 
 import pyarrow as pa
 
-from ingest.pacing import sustained_rate
+from ingest.rates import sustained_rate
 from market.bars import Dataset
 from market.boards import BoardKind
 from market.periods import Period, parse_fetched_period

@@ -154,8 +154,10 @@ class Runtime:
 
     def source(self, upstream: str) -> "Source":
         """The source of an upstream, and the wire below it, ready to fetch."""
+        from ingest.sources.contracts.kept import warn_of_another_version  # noqa: PLC0415
         from ingest.sources.eastmoney import EastmoneySource  # noqa: PLC0415
 
+        warn_of_another_version()
         url = self.upstream_url(upstream)
         with self._lock:
             source = self._sources.get(str(url))

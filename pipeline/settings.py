@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.pacing import RateWindow, parse_windows
+from ingest.rates import RateWindow, parse_windows
 from ingest.simulator import defaults
 from market.errors import ConfigurationError
 from market.sessions import SESSION_CLOSE, SETTLED_AT

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ingest.pacing import RateWindow
+from ingest.rates import RateWindow
 from ingest.simulator.server import SimulatorServer
 from tests.fixtures.cli import Installation, stop, wait_for, worker
 from tests.fixtures.redis_server import RedisServer

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from ingest.pacing import Lane, RateWindow, RedisBudget, parse_windows, sustained_rate
+from ingest.pacing import Lane, RedisBudget
+from ingest.rates import RateWindow, parse_windows, sustained_rate
 from ingest.source import BudgetUnavailableError
 from market.errors import ConfigurationError
 from tests.fixtures.redis_server import RedisServer, run_redis

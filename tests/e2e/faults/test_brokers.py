@@ -243,7 +243,8 @@ def test_a_redis_with_no_data_is_told_of_grants_by_who_holds_them(
     redis_server: RedisServer,
 ) -> None:
     """The memory of a process outlives Redis's own."""
-    from ingest.pacing import Lane, RateWindow, RedisBudget  # noqa: PLC0415
+    from ingest.pacing import Lane, RedisBudget  # noqa: PLC0415
+    from ingest.rates import RateWindow  # noqa: PLC0415
 
     with redis_server.client() as client:
         budget = RedisBudget(client, domain="t", egress="e", windows=(RateWindow(2, 3.0),))
