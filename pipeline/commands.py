@@ -59,6 +59,10 @@ COMMANDS = {
         "pipeline.cli_verify",
         "Compare Parquet and SQL, partition by partition: bar counts and content hashes.",
     ),
+    "snapshots": Place(
+        "pipeline.cli_snapshots",
+        "How far the provisional 5m bars of a session were from the official ones.",
+    ),
     "quarantine": Place("pipeline.cli_quarantine", "What was fetched and not taken, and why."),
     "up": Place(
         "pipeline.cli_serve",

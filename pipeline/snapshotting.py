@@ -13,11 +13,13 @@ import pyarrow.compute as pc
 
 from ingest.snapshots import SNAPSHOT, SNAPSHOT_COLUMNS, bars_between
 from ingest.validation import sound_alone
+from market.bars import Dataset
 from market.clock import in_shanghai
 from market.periods import Period
 from market.sessions import SESSION_CLOSE, bar_end, bar_end_times
 from pipeline.runtime import Runtime
 from pipeline.sweeping import BEGAN_AT, ENDED_AT, FETCHED_AT, SOURCE
+from storage.coverage import read_coverage
 from storage.run_records import RunStatus
 from storage.snapshots import Snapshots
 
@@ -73,8 +75,10 @@ def take_snapshot(
         source=SNAPSHOT if source == LIVE_SOURCE else f"{source}:{SNAPSHOT}",
         fetched_at=quotes[FETCHED_AT][0].as_py(),
     )
+    covered = read_coverage(runtime.database, Dataset.KLINE.value, Period.M5.value)
+    done = {name for name, held in covered.items() if held.ranges[-1].end >= session}
     symbols = made.bars["symbol"].cast(pa.string())
-    official = pc.is_in(symbols, pa.array(sorted(fetched), pa.string()))
+    official = pc.is_in(symbols, pa.array(sorted(done.union(fetched)), pa.string()))
     bars = made.bars.filter(pc.invert(official))
     sound = pa.array(sound_alone(Period.M5, bars))
     if bars.num_rows:
