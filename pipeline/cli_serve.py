@@ -33,15 +33,18 @@ def _up(
 ) -> None:
     """Run the whole embedded stack until Ctrl-C: Redis, workers, scheduler, a simulator if asked.
 
-    Scheduled runs begin by themselves in trading hours: the stock sync every 5 minutes, of
-    WATCH_LIST or of every listed A share.
+    Scheduled runs begin by themselves: every 5 minutes of trading one sweep of the whole market and
+    the symbols of WATCH_LIST singly, the day's bars at 15:15, official minute bars after that.
     """
     from pipeline.embedded import EmbeddedStack  # noqa: PLC0415
     from pipeline.runtime import SIMULATOR, Runtime  # noqa: PLC0415
     from pipeline.settings import use_settings  # noqa: PLC0415
     from pipeline.stack import simulator_arguments  # noqa: PLC0415
+    from pipeline.ticks import check_schedule  # noqa: PLC0415
 
     settings = read_settings()
+    if schedule:
+        check_schedule(Runtime(settings))
     _ = Runtime(settings).database
     chosen = upstream or settings.quantsync_upstream
     arguments = simulator_arguments(settings) if chosen == SIMULATOR else None

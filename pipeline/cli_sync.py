@@ -36,6 +36,13 @@ Wait = Annotated[
     ),
 ]
 
+PlanOnly = Annotated[
+    bool,
+    typer.Option(
+        "--plan", help="Only say what it would cost: requests, time, what expires. Nothing is sent."
+    ),
+]
+
 
 @app.command(
     "stocks", epilog="Example: quantsync sync stocks --symbols 600519,000001 --from 2024-01-02"
@@ -48,10 +55,11 @@ def sync_stocks(
     upstream: UpstreamName = None,
     as_json: Json = False,
     wait: Wait = True,
+    plan: PlanOnly = False,
 ) -> None:
     """Stock klines: every listed A share, or the symbols named."""
     request = _request(STOCKS, symbols, period, start, end, upstream, "live")
-    _run([request], as_json=as_json, wait=wait)
+    _run([request], as_json=as_json, wait=wait, plan=plan)
 
 
 @app.command("concepts", epilog="Example: quantsync sync concepts --upstream simulator")
@@ -62,10 +70,11 @@ def sync_concepts(
     upstream: UpstreamName = None,
     as_json: Json = False,
     wait: Wait = True,
+    plan: PlanOnly = False,
 ) -> None:
     """Concept boards: list, members and daily klines."""
     request = _request(CONCEPTS, symbols, "daily", start, end, upstream, "live")
-    _run([request], as_json=as_json, wait=wait)
+    _run([request], as_json=as_json, wait=wait, plan=plan)
 
 
 @app.command("industries", epilog="Example: quantsync sync industries --symbols BK0477")
@@ -76,10 +85,11 @@ def sync_industries(
     upstream: UpstreamName = None,
     as_json: Json = False,
     wait: Wait = True,
+    plan: PlanOnly = False,
 ) -> None:
     """Industry boards: list, members and daily klines."""
     request = _request(INDUSTRIES, symbols, "daily", start, end, upstream, "live")
-    _run([request], as_json=as_json, wait=wait)
+    _run([request], as_json=as_json, wait=wait, plan=plan)
 
 
 @app.command("all", epilog="Example: quantsync sync all --upstream simulator --from 2024-01-02")
@@ -89,13 +99,14 @@ def sync_all(
     upstream: UpstreamName = None,
     as_json: Json = False,
     wait: Wait = True,
+    plan: PlanOnly = False,
 ) -> None:
     """Stocks (daily), concepts and industries, each on its own queue."""
     requests = [
         _request(kind, None, "daily", start, end, upstream, "live")
         for kind in (STOCKS, CONCEPTS, INDUSTRIES)
     ]
-    _run(requests, as_json=as_json, wait=wait)
+    _run(requests, as_json=as_json, wait=wait, plan=plan)
 
 
 def register(root: typer.Typer) -> None:
@@ -116,12 +127,13 @@ def _backfill(
     upstream: UpstreamName = None,
     as_json: Json = False,
     wait: Wait = True,
+    plan: PlanOnly = False,
 ) -> None:
     """Fetch what a past window lacks, behind the live lane."""
     if what not in (STOCKS, CONCEPTS, INDUSTRIES):
         raise UsageError(f"--what {what!r}: use stocks, concepts or industries")
     request = _request(what, symbols, period, start, end, upstream, "bulk")
-    _run([request], as_json=as_json, wait=wait)
+    _run([request], as_json=as_json, wait=wait, plan=plan)
 
 
 def _request(
@@ -156,8 +168,13 @@ def _request(
     )
 
 
-def _run(requests: Sequence[Request], *, as_json: bool, wait: bool) -> None:
+def _run(requests: Sequence[Request], *, as_json: bool, wait: bool, plan: bool) -> None:
     settings = read_settings()
+    if plan:
+        from pipeline.cli_estimate import show_estimates  # noqa: PLC0415
+
+        show_estimates(settings, requests, as_json=as_json)
+        return
     if not wait and settings.is_embedded:
         raise UsageError(
             "--no-wait needs a broker that outlives the command: set CELERY_BROKER_URL"

@@ -13,6 +13,7 @@ from market.periods import Period, parse_fetched_period
 from market.sessions import Window
 from market.symbols import parse_stock
 from pipeline.ex_rights import waves_after_list, waves_for_named
+from pipeline.options import split_names
 from pipeline.prices import check_prices
 from pipeline.queues import CONCEPT_QUEUE, INDUSTRY_QUEUE, STOCK_QUEUE
 from pipeline.runtime import Runtime
@@ -168,6 +169,15 @@ def extend_after_list(
     return waves, notices
 
 
+def wanted_waves(
+    runtime: Runtime, request: Request, window: Window, session: date
+) -> tuple[list[WavePlan], list[str], int]:
+    """The waves of a request without names, by the lists that are held; see ``plan_run``."""
+    return _wanted_waves(
+        runtime, request.kind, request.upstream, request.period, window, None, session
+    )
+
+
 def _list_wave(kind: str) -> WavePlan:
     if kind == STOCKS:
         return plan_list(work=Work.SYMBOL_LIST, name="symbols", queue=_QUEUES[kind])
@@ -212,6 +222,7 @@ def _wanted_waves(
         queue=_QUEUES[kind],
         sizing=sizing,
         board_kind=_BOARD_KINDS.get(kind),
+        first=_watched(runtime) if kind == STOCKS else (),
     )
     notices = []
     if complete:
@@ -221,6 +232,11 @@ def _wanted_waves(
             "were not fetched again"
         )
     return waves + kline_waves, notices, len(complete)
+
+
+def _watched(runtime: Runtime) -> frozenset[str]:
+    names = split_names(runtime.settings.watch_list) or ()
+    return frozenset(str(parse_stock(name)) for name in names)
 
 
 def _sizing(runtime: Runtime, upstream: str) -> BatchSizing:

@@ -63,7 +63,7 @@ def running_stack(settings: Settings, upstream: str) -> Iterator[Stack]:
 
         reconciler = ReconcilerThread(probe, publishing).start()
         try:
-            with _simulator_for(settings, upstream) as reached:
+            with simulator_for(settings, upstream) as reached:
                 yield Stack(probe, reached, lambda: None, publishing.publish_wave)
         finally:
             reconciler.stop()
@@ -86,8 +86,8 @@ def running_stack(settings: Settings, upstream: str) -> Iterator[Stack]:
 
 
 @contextmanager
-def _simulator_for(settings: Settings, upstream: str) -> Iterator[str]:
-    """On a cluster, workers reach a simulator by URL: start one and name it."""
+def simulator_for(settings: Settings, upstream: str) -> Iterator[str]:
+    """Start a simulator for the block where that is the upstream, and name its URL."""
     if upstream != SIMULATOR:
         yield upstream
         return

@@ -7,11 +7,12 @@ from typing import Any
 
 from celery import shared_task
 from celery.exceptions import Reject
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import beat_init, worker_ready, worker_shutting_down
 
 from pipeline import publishing
 from pipeline.publishing import publish_wave
 from pipeline.runtime import current_runtime
+from scheduling.steady_need import ScheduleTooDenseError
 
 
 @shared_task(name="pipeline.fetch_batch", acks_late=True, max_retries=3, default_retry_delay=5)
@@ -47,6 +48,18 @@ def tick(name: str) -> dict[str, object]:
     from pipeline.ticks import begin_due  # noqa: PLC0415
 
     return {"run_id": begin_due(current_runtime(), name, publish_wave)}
+
+
+@beat_init.connect
+def refuse_what_cannot_keep_up(**_signal: object) -> None:
+    """Beat does not start where its schedule needs more requests than are permitted."""
+    from pipeline.ticks import check_schedule  # noqa: PLC0415
+
+    try:
+        check_schedule(current_runtime())
+    except ScheduleTooDenseError as error:
+        # Celery logs what a handler raises and goes on, but for this.
+        raise SystemExit(f"beat does not start: {error}") from error
 
 
 @worker_ready.connect

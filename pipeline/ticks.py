@@ -19,8 +19,9 @@ from pipeline.committing import Publish
 from pipeline.options import split_names
 from pipeline.plans import STOCKS, Request
 from pipeline.runs import start_run
-from pipeline.runtime import Runtime
+from pipeline.runtime import LIVE, Runtime
 from scheduling.slots import AFTER_CLOSE, AFTER_DAILY, FIVE_MINUTES, SlotRule
+from scheduling.steady_need import SteadyNeed, steady_need
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,22 @@ SCHEDULE = {
     "stocks_5m_final": Scheduled(STOCKS, Period.M5, AFTER_DAILY, lane=Lane.BULK.value),
 }
 """Runs by the name that ticks carry."""
+
+
+def check_schedule(runtime: Runtime) -> SteadyNeed:
+    """Hold what the ticks need against the budget.
+
+    Raises:
+        ScheduleTooDenseError: They can never keep up.
+    """
+    upstream = runtime.settings.quantsync_upstream
+    listed = len(runtime.catalog.symbols())
+    if not listed and upstream != LIVE:
+        listed = runtime.settings.simulator_symbols
+    watched = split_names(runtime.settings.watch_list) or ()
+    need = steady_need(listed, len(watched), runtime.settings.windows_for(upstream))
+    need.check()
+    return need
 
 
 def begin_due(runtime: Runtime, name: str, publish: Publish) -> str | None:

@@ -1,6 +1,6 @@
 """From a universe, its coverage and a window to waves of batches that fetch what is missing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -126,11 +126,13 @@ def plan_klines(
     queue: str,
     sizing: BatchSizing,
     board_kind: BoardKind | None = None,
+    first: Collection[str] = (),
 ) -> tuple[list[WavePlan], list[str]]:
     """Waves that fetch what the window lacks, and the subjects that lack nothing.
 
     One request can span any window, so a subject is fetched once, from its first missing session
-    to its last.
+    to its last. What lacks the oldest session comes first, for that is what expires first and what
+    is most stale; those of ``first`` come before all others.
     """
     items: list[Item] = []
     complete: list[str] = []
@@ -151,6 +153,7 @@ def plan_klines(
                 listed=subject.listed,
             )
         )
+    items.sort(key=lambda item: (item.subject not in first, item.start, item.subject))
     batches = _batches(work, items, sizing, period=period, board_kind=board_kind)
     return list(into_waves(queue, batches, sizing)), complete
 

@@ -73,6 +73,13 @@ def test_the_days_bars_come_with_the_list_and_only_doubtful_symbols_are_fetched_
     first, _ = sync(quick, simulator)
     assert first.code == 0, first.stderr
     at(simulator, DAY, 16)
+    sent = len(simulator.log.since(0))
+    words = ("sync", "stocks", "--from", "2025-12-01", "--upstream", simulator.url, "--plan")
+    planned = quick.run(*words, "--json").json
+    assert planned["requests"]["symbol list"] == 2
+    assert any("come with the symbol list" in notice for notice in planned["notices"])
+    assert "in 5 minutes beside the 5-minute sync" in quick.run(*words).stdout
+    assert len(simulator.log.since(0)) == sent  # nothing was asked
     second, asked = sync(quick, simulator)
     assert second.code == 0, second.stderr
 
@@ -125,3 +132,23 @@ def test_before_the_close_the_sweeps_bars_are_provisional_and_cover_nothing(
     lake = Lake(quick.home / "lake").read(Dataset.KLINE, Period.DAILY).to_pylist()
     assert {row["state"] for row in lake if row["session"] == DAY} == {"final"}
     assert asked["fqt=0"] <= EX_RIGHTS
+
+
+def test_a_plan_counts_what_the_run_then_sends_and_what_would_be_lost(
+    quick: Installation, simulator: SimulatorServer
+) -> None:
+    """Named symbols cost what they cost; of minutes the oldest sessions go first."""
+    at(simulator, DAY, 16)
+    words = ("sync", "stocks", "--symbols", "600519,000001", "--upstream", simulator.url, "--json")
+    for more in ((), ("--period", "5m"), ("--period", "1m")):
+        planned = quick.run(*words, *more, "--plan").json
+        since = len(simulator.log.since(0))
+        assert quick.run(*words, *more).code == 0
+        sent = len(simulator.log.since(0)) - since
+        # A young ex-right costs a third request.
+        assert planned["total"] <= sent <= planned["total"] + 2, more
+    lost = quick.run(
+        "backfill", "--from", "2025-12-25", "--symbols", "300750", "--period", "1m",
+        "--upstream", simulator.url, "--plan", "--json",
+    ).json["expiring"]  # fmt: skip
+    assert lost[0] == {"session": "2025-12-25", "closes_left": 1, "symbols": 1}

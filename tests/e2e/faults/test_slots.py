@@ -162,3 +162,17 @@ def test_a_clock_that_was_a_day_ahead_does_not_silence_the_day(arena: Arena) -> 
     assert sorted(str(run.slot)[:16] for run in arena.ledger.runs(9)) == [
         "2025-12-30T10:35", "2025-12-31T10:30",
     ]  # fmt: skip
+
+
+def test_a_schedule_that_can_never_keep_up_is_refused_at_the_start(arena: Arena) -> None:
+    """By beat and by `quantsync up`, with the numbers; a smaller one begins."""
+    scheduled(arena, budget="1/1s,180/300s")
+    arena.installation.environment["WATCH_LIST"] = ",".join(f"600{n:03}" for n in range(200))
+    beat = arena.add_beat()
+    assert beat.wait(60) == 1
+    up = arena.installation.run("up", CELERY_BROKER_URL="", CELERY_RESULT_BACKEND="")
+
+    said = "needs 201 requests a tick (1 for the symbol list and 200 for WATCH_LIST)"
+    assert said in (arena.folder / "beat.log").read_text()
+    assert (up.code, said in up.stderr) == (2, True)
+    assert "permits 135 of 180 in 5 minutes beside a backfill" in up.stderr

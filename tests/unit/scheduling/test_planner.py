@@ -1,5 +1,6 @@
 """Plans: which sessions a request means, what is missing, and how it is cut into waves."""
 
+from collections.abc import Collection
 from datetime import date, datetime
 
 import pytest
@@ -81,7 +82,9 @@ def test_beyond_the_recorded_calendar_is_said() -> None:
         CALENDAR.sessions_in(Window(date(2026, 1, 5), date(2031, 1, 2)))
 
 
-def waves_for(coverage: dict[str, Coverage], count: int = 3) -> list[tuple[str, date, date]]:
+def waves_for(
+    coverage: dict[str, Coverage], count: int = 3, first: Collection[str] = ()
+) -> list[tuple[str, date, date]]:
     """What would be fetched of so many symbols over 2025."""
     waves, _ = plan_klines(
         work=Work.KLINE,
@@ -92,6 +95,7 @@ def waves_for(coverage: dict[str, Coverage], count: int = 3) -> list[tuple[str, 
         calendar=CALENDAR,
         queue="quant_stock_queues",
         sizing=BatchSizing(2, 4),
+        first=first,
     )
     items = [item for wave in waves for batch in wave.batches for item in batch.items]
     return [(i.subject, i.start, i.end) for i in items if i.start and i.end]
@@ -107,9 +111,21 @@ def test_only_what_is_missing_is_fetched() -> None:
         ),
     }
     assert waves_for(coverage) == [
-        ("600001.SH", date(2025, 12, 29), date(2025, 12, 31)),
         ("600002.SH", date(2025, 3, 4), date(2025, 3, 6)),
+        ("600001.SH", date(2025, 12, 29), date(2025, 12, 31)),
     ]
+
+
+def test_the_watch_list_comes_first_and_then_what_lacks_the_oldest_session() -> None:
+    """What is asked last may be lost, or stay stale."""
+    coverage = {
+        "600000.SH": Coverage((Window(YEAR.start, date(2025, 12, 30)),)),
+        "600001.SH": Coverage((Window(YEAR.start, date(2025, 12, 26)),)),
+    }
+    order = [name for name, _, _ in waves_for(coverage)]
+    assert order == ["600002.SH", "600001.SH", "600000.SH"]
+    watched = [name for name, _, _ in waves_for(coverage, first={"600000.SH"})]
+    assert watched == ["600000.SH", "600002.SH", "600001.SH"]
 
 
 def test_a_watermark_never_passes_a_gap() -> None:

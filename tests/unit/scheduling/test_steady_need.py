@@ -1,0 +1,47 @@
+"""What a schedule needs, in numbers: when it fits and when it is refused."""
+
+import pytest
+
+from ingest.rates import parse_windows
+from scheduling.steady_need import (
+    ScheduleTooDenseError,
+    permits_within,
+    seconds_for,
+    steady_need,
+)
+
+LIVE = parse_windows("1/1s,180/300s")
+
+
+def test_a_market_and_forty_symbols_fit_beside_a_backfill() -> None:
+    """55 pages and 40 symbols of the 135 requests that the live lane has in any case."""
+    need = steady_need(5_500, 40, LIVE)
+    need.check()
+    assert (need.requests, need.permitted, need.live) == (95, 180, 135)
+
+
+@pytest.mark.parametrize(("listed", "assumed"), [(0, 55), (5_501, 56)])
+def test_an_unknown_market_is_taken_for_a_whole_one(listed: int, assumed: int) -> None:
+    """Nobody starts a schedule that fits an empty catalog only."""
+    assert steady_need(listed, 0, LIVE).pages == assumed
+
+
+def test_one_symbol_too_many_is_refused_with_the_number_that_fits() -> None:
+    """80 fit, 81 do not."""
+    steady_need(5_500, 80, LIVE).check()
+    with pytest.raises(ScheduleTooDenseError, match="shorten WATCH_LIST to 80 symbols"):
+        steady_need(5_500, 81, LIVE).check()
+
+
+@pytest.mark.parametrize(
+    ("requests", "seconds"), [(0, 0), (1, 0), (2, 1), (180, 179), (181, 300), (5_500, 9_000)]
+)
+def test_requests_take_as_long_as_the_narrowest_window_says(requests: int, seconds: int) -> None:
+    """A request a second, and no more than 180 in five minutes."""
+    assert seconds_for(requests, LIVE) == seconds
+
+
+def test_permits_are_those_of_all_windows_together() -> None:
+    """The narrowest decides."""
+    assert permits_within(LIVE, 300) == 180
+    assert permits_within(LIVE, 60) == 36
