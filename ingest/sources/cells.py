@@ -38,7 +38,9 @@ def numbers(rows: Sequence[Row], field: str) -> list[float | None]:
     Raises:
         SchemaDriftError: A row has no such field, or anything else in it.
     """
-    values = [row.get(field) for row in rows]
+    values: list[Any] = [row.get(field) for row in rows]
+    if set(map(type, values)) <= _NUMBERS and all(map(math.isfinite, values)):
+        return values
     result: list[float | None] = []
     for row, value in zip(rows, values, strict=True):
         if value == NONE:

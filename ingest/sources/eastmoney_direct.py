@@ -51,7 +51,7 @@ _KLINE_URL = "https://push2his.eastmoney.com/api/qt/stock/kline/get"
 _TREND_URL = "https://push2his.eastmoney.com/api/qt/stock/trends2/get"
 _A_SHARES = "m:0 t:6,m:0 t:80,m:1 t:2,m:1 t:23,m:0 t:81 s:2048"
 _BOARDS = {BoardKind.CONCEPT: "m:90 t:3 f:!50", BoardKind.INDUSTRY: "m:90 t:2 f:!50"}
-_QUOTE_FIELDS = "f2,f5,f6,f8,f12,f13,f14,f15,f16,f17,f18,f26,f100,f103,f124"
+QUOTE_FIELDS = "f2,f5,f6,f8,f12,f13,f14,f15,f16,f17,f18,f26,f100,f103,f124"
 _LIST_UT = "bd1d9ddb04089700cf9c27f6f7426281"
 _KLINE_UT = "7eea3edcaed734bea9cbfc24409ed989"
 _FQT = {Adjustment.NONE: "0", Adjustment.QFQ: "1", Adjustment.HFQ: "2"}
@@ -145,7 +145,7 @@ class DirectEastmoney:
             question,
             self._get,
             _LIST_URL,
-            {"fs": _A_SHARES, "fields": _QUOTE_FIELDS, "ut": _LIST_UT},
+            {"fs": _A_SHARES, "fields": QUOTE_FIELDS, "ut": _LIST_UT},
             lambda rows: parts.append(_quotes(rows)),
         )
         _refuse_stale(question, parts)
