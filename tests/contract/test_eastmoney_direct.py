@@ -198,6 +198,19 @@ def test_a_short_page_costs_no_further_page(
     assert len(simulator.log.since(0)) == 1
 
 
+def test_an_order_that_prices_move_does_not_reach_lists_that_are_sorted_by_code(
+    direct: DirectEastmoney, simulator: "SimulatorServer"
+) -> None:
+    """AKShare sorts members of industries by their change while it pages."""
+    still = [direct.fetch_quotes(), direct.fetch_board_members(BoardKind.CONCEPT, "BK0596")]
+    simulator.faults.add({"name": "moving_order", "spread": 100})
+
+    moving = [direct.fetch_quotes(), direct.fetch_board_members(BoardKind.CONCEPT, "BK0596")]
+
+    assert [a.equals(b) for a, b in zip(still, moving, strict=True)] == [True, True]
+    assert still[1].num_rows > 100
+
+
 def test_a_page_of_the_session_before_costs_the_list(
     direct: DirectEastmoney, simulator: "SimulatorServer"
 ) -> None:
