@@ -30,6 +30,7 @@ from pipeline.runtime import Runtime
 from scheduling.planner import BatchSizing, plan_members
 from storage.catalog import Catalog
 from storage.coverage import read_coverage
+from storage.killpoints import KillPoint, reach
 from storage.run_records import BatchPlan, Item, OutcomeRow, RunStatus, WavePlan, Work
 
 _T = TypeVar("_T")
@@ -39,7 +40,6 @@ _QUEUES = {BoardKind.CONCEPT: CONCEPT_QUEUE, BoardKind.INDUSTRY: INDUSTRY_QUEUE}
 _CHECKED_A_RUN = 3
 _NEW_A_RUN = 20
 _PAGE = 100
-_SYMBOLS_IF_UNKNOWN = 5_500
 _SWEPT = pa.schema([QUOTES_SCHEMA.field(n) for n in ("symbol", "name", "industry", "concepts")])
 _LIES = (TruncatedListError, SchemaDriftError, MalformedBodyError)
 
@@ -66,9 +66,10 @@ def plan_memberships(
     known = known_by_pages(runtime, kind, stale)
     new = [board for board in stale if board not in known]
     turn = sorted(known, key=lambda board: (known[board][0], board))[:_CHECKED_A_RUN]
-    symbols = len(runtime.catalog.symbols()) or _SYMBOLS_IF_UNKNOWN
+    # Without a list of symbols yet, those that boards have named are nearly all there are.
+    symbols = runtime.catalog.symbols() or runtime.catalog.symbols(listed_only=False)
     saved = sum(_pages(known[board][1]) for board in known.keys() - set(turn))
-    if _pages(symbols) >= saved:
+    if _pages(len(symbols)) >= saved:
         return by_page
     sweep = BatchPlan(Work.MEMBER_SWEEP, (Item(f"{kind.value}_members"),), board_kind=kind)
     beside = plan_members(boards=[*turn, *new[:_NEW_A_RUN]], kind=kind, queue=queue, sizing=sizing)
@@ -208,6 +209,7 @@ def _take(
             schema=BOARD_MEMBERS_SCHEMA,
         )
         change = catalog.replace_members(board, table, session, status.run_id)
+        reach(KillPoint.MEMBERS_TAKEN, board)
         notices += change.notices
         if not change.accepted:
             page.append(board)

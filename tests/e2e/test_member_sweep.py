@@ -93,6 +93,64 @@ def test_after_the_first_run_members_of_all_boards_cost_one_sweep_and_a_few_page
     assert asked(server, "b:") + asked(server, "m:0") == []  # nothing is owed of this session
 
 
+def test_industries_come_by_the_one_name_of_each_symbol(
+    installation: Installation, server: SimulatorServer, market: SeededMarket
+) -> None:
+    """A few symbols change theirs once; a page that names no concepts is nothing to industries."""
+    sync(installation, server, FIRST, "industries")
+    by_pages = len(asked(server, "b:"))
+    server.faults.add({"name": "no_concepts", "pn": "3"})
+
+    said = sync(installation, server, SECOND, "industries")
+
+    assert "pages win" not in " ".join(said.json["notices"])
+    assert len(asked(server, "b:")) + len(asked(server, "m:0")) < by_pages / 2
+    assert assert_members(installation, market, SECOND, BoardKind.INDUSTRY) >= by_pages / 2
+
+
+def test_a_page_that_disagrees_wins_for_all_boards(
+    installation: Installation, server: SimulatorServer, market: SeededMarket
+) -> None:
+    """A member page without its last rows, its total agreeing: named, and all boards are paged."""
+    sync(installation, server, FIRST)
+    by_pages = len(asked(server, "b:"))
+    server.faults.add({"name": "short_list", "rows": 7, "board": "BK0596", "count": 1})
+    server.clock.set(datetime(2025, 12, 29, 16, 0, tzinfo=EXCHANGE_TZ))
+    server.log.clear()
+
+    said = installation.run(
+        "sync", "concepts", "--from", "2025-12-29", "--upstream", server.url, "--json"
+    )
+
+    (failure,) = said.json["failures"]
+    assert (failure["subject"], failure["outcome"]) == ("BK0596", "not_stored")
+    (notice,) = [n for n in said.json["notices"] if "the pages win for all boards" in n]
+    assert "of BK0596 it names" in notice
+    assert "where the pages have 7" in notice
+    assert len(asked(server, "b:")) > by_pages - 10
+    database = Database(installation.sql())
+    for row in Catalog(database).boards(BoardKind.CONCEPT):
+        held = {m.symbol[:6] for m in Catalog(database).members(row.code, SECOND).members}
+        day = FIRST if row.code == "BK0596" else SECOND
+        assert held == set(market.members(row.code, day)), row.code
+    database.dispose()
+
+
+def test_a_commit_killed_among_its_boards_is_done_again_without_another_request(
+    installation: Installation, server: SimulatorServer, market: SeededMarket
+) -> None:
+    """Thirty boards have their new members, the ledger knows of none: the next commit goes on."""
+    sync(installation, server, FIRST)
+    installation.environment |= {"KILL_AT": "members_taken:30", "RECONCILE_EVERY_S": "1"}
+
+    sync(installation, server, SECOND)
+
+    assert (installation.home / "killed").exists()
+    assert len(set(asked(server, "b:"))) == 3
+    assert len(asked(server, "m:0")) == -(-len(market.listing(SECOND)) // 100)
+    assert_members(installation, market, SECOND, BoardKind.CONCEPT)
+
+
 def test_names_that_a_page_lost_are_not_believed_and_the_pages_win(
     installation: Installation, server: SimulatorServer, market: SeededMarket
 ) -> None:
