@@ -121,6 +121,10 @@ class TruncatedListError(SourceError):
     transient = True
 
 
+class StaleListError(TruncatedListError):
+    """A page of a list shows an earlier session than its others."""
+
+
 class SchemaDriftError(SourceError):
     """Columns, types or units are not those this adapter was written for."""
 

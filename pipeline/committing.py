@@ -22,7 +22,7 @@ from pipeline.absences import record_absences
 from pipeline.broker import BrokerUnreachableError
 from pipeline.ex_rights import commit_events
 from pipeline.identity import process_identity
-from pipeline.plans import SNAPSHOT_PARAM, extend_after_list
+from pipeline.plans import SNAPSHOT_PARAM, extend_after_list, extend_after_sweep
 from pipeline.prices import settle_prices
 from pipeline.pulse import pulse, working_on
 from pipeline.recoding import recode
@@ -219,11 +219,11 @@ def _write_others(
     for plan, manifest in staged:
         if plan.work is Work.EX_RIGHT:
             commit_events(runtime, status.run_id, manifest)
-        elif plan.work.dataset is None:
+        elif plan.work.dataset is None and plan.work is not Work.MEMBER_SWEEP:
             _write_list(runtime, status, plan, manifest, done)
             recode(runtime, alive=hold)
-    extension: list[WavePlan] = []
-    notices = done.notices
+    extension, said = extend_after_sweep(runtime, status, staged, hold)
+    notices = [*done.notices, *said]
     for plan, manifest in staged:
         if plan.work in (Work.SYMBOL_LIST, Work.BOARD_LIST):
             listing = _taken_listing(runtime, plan, manifest, done)

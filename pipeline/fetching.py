@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TypeVar
 
@@ -20,8 +20,8 @@ from tenacity import (
 
 from ingest import wire
 from ingest.pacing import Lane
+from ingest.remarks import remarks_gathered
 from ingest.source import (
-    EmptyBoardError,
     Outcome,
     Source,
     SourceError,
@@ -36,11 +36,12 @@ from market.symbols import parse_stock
 from pipeline.doubting import judge
 from pipeline.ex_rights import ASKED, close_shows_none, fetch_events
 from pipeline.identity import process_identity
+from pipeline.membership import fetch_member_pages, fetch_sweep
 from pipeline.patience import patiently
-from pipeline.proof import bars_proof, empty_board
+from pipeline.proof import bars_proof
 from pipeline.pulse import pulse, working_on
 from pipeline.runtime import Runtime
-from pipeline.sweeping import fetch_sweep
+from pipeline.sweeping import fetch_staged_quotes
 from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
 from storage.killpoints import KillPoint, reach
@@ -252,17 +253,21 @@ def _fetch_items(
 def _fetch_item(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
+    said: list[str] = []
     try:
-        return _FETCHERS[plan.work](runtime, plan, item, source, haul)
+        with remarks_gathered() as said:
+            outcome = _FETCHERS[plan.work](runtime, plan, item, source, haul)
+        reasons = [outcome.reason, *said] if outcome.reason else said
+        return replace(outcome, reason="; ".join(reasons)) if said else outcome
     except BatchInterruptedError:
         raise
     except QuantsyncError as error:
-        outcome, reason = failure_of(error)
+        failed, reason = failure_of(error)
         log.warning("%s: %s", item.subject, reason)
     except Exception as error:
-        outcome, reason = failure_of(error)
+        failed, reason = failure_of(error)
         log.exception("%s failed in a way nobody foresaw", item.subject)
-    return OutcomeRow(item.subject, outcome.value, reason)
+    return OutcomeRow(item.subject, failed.value, "; ".join([reason, *said]))
 
 
 def _retried(call: Callable[[], _T]) -> _T:
@@ -311,7 +316,7 @@ def _fetch_symbol_list(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
     del runtime, plan
-    quotes = _retried(lambda: fetch_sweep(source))
+    quotes = _retried(lambda: fetch_staged_quotes(source))
     haul.add(Work.SYMBOL_LIST.value, quotes)
     return OutcomeRow(item.subject, Outcome.OK.value, rows=quotes.num_rows)
 
@@ -330,22 +335,20 @@ def _fetch_board_list(
 def _fetch_members(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
-    assert plan.board_kind is not None
-    kind = plan.board_kind
     session = runtime.calendar.latest_started(source.now())
-    try:
-        members = _retried(lambda: source.fetch_board_members(kind, item.subject))
-    except EmptyBoardError as error:
-        return empty_board(runtime.catalog, kind, item, error, session)
-    board = pa.array([item.subject] * members.num_rows, pa.string())
-    haul.add(Work.BOARD_MEMBERS.value, members.append_column("board", board))
-    return OutcomeRow(
-        item.subject,
-        Outcome.OK.value,
-        rows=members.num_rows,
-        covered_from=session,
-        covered_to=session,
-    )
+    members, outcome = fetch_member_pages(runtime.catalog, source, plan, item, session, _retried)
+    if members is not None:
+        haul.add(Work.BOARD_MEMBERS.value, members)
+    return outcome
+
+
+def _fetch_member_sweep(
+    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
+) -> OutcomeRow:
+    del runtime, plan
+    quotes, outcome = fetch_sweep(source, item, _retried)
+    haul.add(Work.MEMBER_SWEEP.value, quotes)
+    return outcome
 
 
 def _fetch_ex_rights(
@@ -366,6 +369,7 @@ _FETCHERS: dict[Work, Callable[[Runtime, BatchPlan, Item, Source, _Haul], Outcom
     Work.SYMBOL_LIST: _fetch_symbol_list,
     Work.BOARD_LIST: _fetch_board_list,
     Work.BOARD_MEMBERS: _fetch_members,
+    Work.MEMBER_SWEEP: _fetch_member_sweep,
     Work.EX_RIGHT: _fetch_ex_rights,
 }
 

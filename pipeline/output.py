@@ -39,6 +39,7 @@ _WORKS = {
     Work.KLINE: "klines",
     Work.BOARD_LIST: "board list",
     Work.BOARD_MEMBERS: "members",
+    Work.MEMBER_SWEEP: "members by the symbol list",
     Work.BOARD_KLINE: "klines",
     Work.EX_RIGHT: "ex-rights",
 }

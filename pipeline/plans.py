@@ -1,8 +1,9 @@
 """Runs as they are asked for, turned into plans with the catalog and the coverage at hand."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,6 +14,7 @@ from market.periods import Period, parse_fetched_period
 from market.sessions import Window
 from market.symbols import parse_stock
 from pipeline.ex_rights import waves_after_list, waves_for_named
+from pipeline.membership import commit_sweep, fresh_members, plan_memberships
 from pipeline.options import split_names
 from pipeline.prices import check_prices
 from pipeline.queues import CONCEPT_QUEUE, INDUSTRY_QUEUE, STOCK_QUEUE
@@ -22,12 +24,11 @@ from scheduling.planner import (
     Subject,
     plan_klines,
     plan_list,
-    plan_members,
     plan_window,
 )
 from storage.aliases import read_aliases
-from storage.coverage import Coverage, read_coverage
-from storage.run_records import RunPlan, RunStatus, WavePlan, Work, new_run_id
+from storage.coverage import read_coverage
+from storage.run_records import BatchPlan, RunPlan, RunStatus, WavePlan, Work, new_run_id
 
 STOCKS = "stocks"
 CONCEPTS = "concepts"
@@ -178,6 +179,16 @@ def wanted_waves(
     )
 
 
+def extend_after_sweep(
+    runtime: Runtime,
+    status: RunStatus,
+    staged: Sequence[tuple[BatchPlan, Mapping[str, Any]]],
+    alive: Callable[[], None],
+) -> tuple[list[WavePlan], list[str]]:
+    """Take the members that a wave's sweep names; the waves for those it leaves to their pages."""
+    return commit_sweep(runtime, status, staged, _sizing(runtime, status.upstream), alive)
+
+
 def _list_wave(kind: str) -> WavePlan:
     if kind == STOCKS:
         return plan_list(work=Work.SYMBOL_LIST, name="symbols", queue=_QUEUES[kind])
@@ -206,11 +217,9 @@ def _wanted_waves(
         subjects = _boards(runtime, _BOARD_KINDS[kind], names)
     waves: list[WavePlan] = []
     if kind != STOCKS:
-        fresh = _fresh_members(runtime, session)
+        fresh = fresh_members(runtime, _BOARD_KINDS[kind], session)
         stale = [s.name for s in subjects if s.name not in fresh]
-        waves += plan_members(
-            boards=stale, kind=_BOARD_KINDS[kind], queue=_QUEUES[kind], sizing=sizing
-        )
+        waves += plan_memberships(runtime, _BOARD_KINDS[kind], stale, sizing)
     coverage = read_coverage(runtime.database, dataset.value, period.value)
     kline_waves, complete = plan_klines(
         work=work,
@@ -275,15 +284,3 @@ def _boards(runtime: Runtime, kind: BoardKind, names: Sequence[str] | None) -> l
     if names is not None:
         return [Subject(name) for name in dict.fromkeys(names)]
     return [Subject(row.code) for row in runtime.catalog.boards(kind)]
-
-
-def _fresh_members(runtime: Runtime, session: date) -> set[str]:
-    """Boards whose members were already taken in a session."""
-    taken: Mapping[str, Coverage] = read_coverage(
-        runtime.database, Work.BOARD_MEMBERS.value, "session"
-    )
-    return {
-        board
-        for board, held in taken.items()
-        if any(r.start <= session <= r.end for r in held.ranges)
-    }

@@ -153,21 +153,32 @@ class Runtime:
         return SystemClock() if url is None else SimulatorClock(url)
 
     def source(self, upstream: str) -> "Source":
-        """The source of an upstream, and the wire below it, ready to fetch."""
+        """The source of an upstream: asked directly with AKShare in reserve, or AKShare alone."""
         from ingest.sources.contracts.kept import warn_of_another_version  # noqa: PLC0415
-        from ingest.sources.eastmoney import EastmoneySource  # noqa: PLC0415
 
         warn_of_another_version()
         url = self.upstream_url(upstream)
         with self._lock:
             source = self._sources.get(str(url))
             if source is None:
-                name = EastmoneySource.name if url is None else SIMULATOR
-                source = EastmoneySource(
-                    self.clock(upstream), name=name, settled_at=self.settings.settled_at
-                )
-                self._sources[str(url)] = source
+                source = self._sources[str(url)] = self._made_source(upstream, url)
         return source
+
+    def _made_source(self, upstream: str, url: str | None) -> "Source":
+        from ingest.sources.eastmoney_direct import DirectEastmoney  # noqa: PLC0415
+        from ingest.sources.preferred import Preferred  # noqa: PLC0415
+
+        clock, settled_at = self.clock(upstream), self.settings.settled_at
+        name = DirectEastmoney.name if url is None else SIMULATOR
+
+        def reference() -> "Source":
+            from ingest.sources.eastmoney import EastmoneySource  # noqa: PLC0415
+
+            return EastmoneySource(clock, name=name, settled_at=settled_at)
+
+        if self.settings.eastmoney_client == "akshare":
+            return reference()
+        return Preferred(DirectEastmoney(clock, name=name, settled_at=settled_at), reference)
 
     def routes(self, upstream: str) -> "Mapping[str, Upstream]":
         """How each risk domain is reached for an upstream; installs the wire on first use."""

@@ -75,6 +75,14 @@ class Settings(BaseSettings):
     visibility_timeout_s: int = Field(
         default=2100, description="Redis redelivers an unfinished task after this; above the limits"
     )
+    eastmoney_client: Literal["direct", "akshare"] = Field(
+        default="direct",
+        description="direct: asked itself, AKShare where that meets drift; akshare: AKShare only",
+    )
+    members_from: Literal["sweep", "pages"] = Field(
+        default="sweep",
+        description="Members of boards by the names in one list of all symbols, or page by page",
+    )
     budget_eastmoney: str = Field(
         default="1/1s,180/300s", description="Requests permitted to Eastmoney per egress address"
     )

@@ -49,7 +49,7 @@ class Swept:
         return frozenset(row.subject for row in self.outcomes)
 
 
-def fetch_sweep(source: Source) -> pa.Table:
+def fetch_staged_quotes(source: Source) -> pa.Table:
     """A sweep of quotes as it is staged: with who delivered it and when.
 
     Raises:

@@ -285,6 +285,20 @@ class Catalog:
         with self._database.reading() as connection:
             return [BoardRow(*row) for row in connection.execute(query)]
 
+    def members_by_board(self, kind: BoardKind) -> dict[str, set[str]]:
+        """Present members of every board of a kind that has any, by board code."""
+        query = (
+            select(board.c.code, symbol.c.symbol)
+            .join(board_member, board_member.c.board_id == board.c.id)
+            .join(symbol, symbol.c.id == board_member.c.symbol_id)
+            .where(board.c.kind == kind.value, board_member.c.valid_to.is_(None))
+        )
+        held: dict[str, set[str]] = {}
+        with self._database.reading() as connection:
+            for code, name in connection.execute(query):
+                held.setdefault(code, set()).add(name)
+        return held
+
     def members(self, code: str, on: date) -> Members:
         """Members of a board on a day; of a later day than the last list, those of that list.
 

@@ -42,6 +42,8 @@ class KillPoint(StrEnum):
     """All bars are in Parquet; none are in SQL."""
     WAREHOUSE_WRITTEN = "warehouse_written"
     """All bars are in both stores; the ledger does not know it."""
+    MEMBERS_TAKEN = "members_taken"
+    """One more board has the members a sweep names; others have not, the ledger knows of none."""
     WAVE_RECORDED = "wave_recorded"
     """The wave is committed in the ledger; staged files stand, the message is not acknowledged."""
 

@@ -20,6 +20,7 @@ class Work(StrEnum):
     KLINE = "kline"
     BOARD_LIST = "board_list"
     BOARD_MEMBERS = "board_members"
+    MEMBER_SWEEP = "member_sweep"
     BOARD_KLINE = "board_kline"
     EX_RIGHT = "ex_right"
 

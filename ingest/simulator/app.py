@@ -30,7 +30,12 @@ _SLOW = frozenset({"/api/qt/clist/get"})
 """Endpoints whose first answer may take seconds in a large market."""
 
 _LOGGED = ("secid", "fs", "pn", "pz", "fid", "klt", "fqt", "beg", "end", "ndays")
-_FLAGS = {"data_null": "no_data", "empty_success": "empty", "other_symbol": "other"}
+_FLAGS = {
+    "data_null": "no_data",
+    "empty_success": "empty",
+    "other_symbol": "other",
+    "no_concepts": "no_concepts",
+}
 _CLOSED, _BROKEN = 0, 500
 _OK = 200
 _CAPTCHA = """<!DOCTYPE html>
@@ -129,6 +134,8 @@ class UpstreamApp:
         spoiling = _spoiling(met)
         if any(fault.name == "half_bars" for fault in met):
             now = min(now, market.unfinished(now))
+        if any(fault.name == "stale_page" for fault in met) and path in _SLOW:
+            now = market.session_before(now)
         if path in _SLOW:
             loop = asyncio.get_running_loop()
             body = await loop.run_in_executor(self._lists, endpoint, market, query, now, spoiling)
@@ -150,7 +157,7 @@ def _spoiling(met: list[Fault]) -> Spoiling:
     spoiling = Spoiling()
     for fault in met:
         match fault.name:
-            case "data_null" | "empty_success" | "other_symbol":
+            case "data_null" | "empty_success" | "other_symbol" | "no_concepts":
                 setattr(spoiling, _FLAGS[fault.name], True)
             case "empty_page":
                 spoiling.page_part = 0.0

@@ -17,7 +17,7 @@ from ingest.simulator.eastmoney import (
     field_numbers,
     number,
 )
-from ingest.simulator.market import Market, QuoteTable
+from ingest.simulator.market import Cell, Market, QuoteTable
 from market.boards import BoardKind
 
 PAGE_ROWS = 100
@@ -49,11 +49,17 @@ def clist(market: Market, query: Query, now: datetime, spoiling: Spoiling) -> Bo
         return envelope({"total": 0, "diff": []}, rt=6, full=1)
     kept = page[: math.ceil(len(page) * spoiling.page_part)]
     rows = table.rows(kept, _fields(query.get("fields", "")))
-    if spoiling.volume_factor != 1:
-        for row in rows:
-            if isinstance(lots := row.get("f5"), int | float):
-                row["f5"] = round(lots * spoiling.volume_factor)
+    _spoil(rows, spoiling)
     return envelope({"total": len(table), "diff": rows}, rt=6, full=1)
+
+
+def _spoil(rows: list[dict[str, Cell]], spoiling: Spoiling) -> None:
+    """Alter rows in place as faults want it."""
+    for row in rows:
+        if spoiling.no_concepts and "f103" in row:
+            row["f103"] = ""
+        if spoiling.volume_factor != 1 and isinstance(lots := row.get("f5"), int | float):
+            row["f5"] = round(lots * spoiling.volume_factor)
 
 
 def _table(market: Market, selector: str, now: datetime) -> QuoteTable | None:

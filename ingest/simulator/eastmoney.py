@@ -35,6 +35,7 @@ class Spoiling:
         no_data: ``data`` is null.
         empty: Success without a single bar or row.
         page_part: Share of a page's rows that is delivered; the total stays.
+        no_concepts: A list page names no concepts.
         list_rows: A list ends after so many rows, and its total says so too.
         order_spread: Places by which rows of a sorted list wander between requests.
         draw: Where random numbers come from.
@@ -46,6 +47,7 @@ class Spoiling:
     no_data: bool = False
     empty: bool = False
     page_part: float = 1.0
+    no_concepts: bool = False
     list_rows: int | None = None
     order_spread: float = 0.0
     draw: random.Random = field(default_factory=lambda: random.Random(0))

@@ -35,6 +35,8 @@ FAULTS: dict[str, dict[str, float]] = {
     "short_page": {"keep": 0.5},
     "short_list": {"rows": 200},
     "empty_page": {},
+    "no_concepts": {},
+    "stale_page": {},
     "moving_order": {"spread": 12},
     "truncated_body": {"keep": 0.5},
     "cut_connection": {"keep": 0.5},
@@ -58,6 +60,8 @@ adjusted_prices    klines adjusted as ``fqt`` says (1 qfq, 2 hfq), whatever was 
 short_page         a list page has ``keep`` of its rows; the total is right
 short_list         a list ends after ``rows`` rows, and its total agrees
 empty_page         ``diff: []`` with the right total
+no_concepts        a list page names no concepts (f103 empty in every row)
+stale_page         a list page shows the session before the latest
 moving_order       rows of a list that is sorted by a price field move up to ``spread`` places
                    between requests, so that pages repeat some and miss others
 truncated_body     a whole response whose JSON ends after ``keep`` of it

@@ -152,6 +152,10 @@ class Market(Protocol):
         """An instant at which the latest session was still under way; for a fault."""
         ...
 
+    def session_before(self, now: datetime) -> datetime:
+        """An instant after the close of the session before the latest; for a fault."""
+        ...
+
     def daily(self, symbol: str, now: datetime | None = None) -> pa.Table:
         """The unadjusted daily bars that a client must end up with; see ``TRUTH_SCHEMA``."""
         ...

@@ -35,8 +35,9 @@ from ingest.source import (
     UnknownSymbolError,
 )
 from ingest.sources.bodies import NO_ROWS, Question, diagnose, history_of_empty, list_total
-from ingest.sources.ex_rights import find_ex_right_on, find_ex_rights
-from ingest.sources.owners import board_owner, check_owner, owner_of
+from ingest.sources.ex_rights import find_ex_rights
+from ingest.sources.listed_codes import SHARES_PER_LOT, is_stock, stock_of
+from ingest.sources.owners import Owner, board_owner, check_owner, owner_of
 from ingest.validation import bar_states
 from market.adjustments import Adjustment
 from market.bars import END_AT_TYPE, Dataset, bar_schema, sorted_bars
@@ -50,10 +51,7 @@ from market.errors import InvalidSymbolError, QuantsyncError
 from market.periods import Period
 from market.quotes import QUOTES_SCHEMA
 from market.sessions import SESSION_CLOSE, SETTLED_AT, Window
-from market.symbols import Symbol, SymbolKind, parse_symbol
-
-SHARES_PER_LOT = 100
-_FIRST_SESSION = date(1990, 12, 19)
+from market.symbols import Symbol, SymbolKind
 
 
 def _akshare() -> ModuleType:
@@ -126,9 +124,8 @@ class EastmoneySource:
                     symbol=symbol.code, period=minutes, adjust=adjust
                 ),
             )
-        for exchange in answer.exchanges:
-            check_owner(question, exchange, owner_of(symbol))
-        return self._bars(Dataset.KLINE, str(symbol), period, window, answer)
+        held = _held(question, answer, owner_of(symbol))
+        return self._bars(Dataset.KLINE, str(symbol), period, window, answer, held)
 
     def fetch_ex_rights(
         self,
@@ -145,15 +142,8 @@ class EastmoneySource:
             NotServedError: The upstream has bars of it, and no adjusted ones.
             SourceError: Typed by cause; see :mod:`ingest.source`.
         """
-        window = Window(_FIRST_SESSION, session)
-        fetch = lambda kind: self.fetch_klines(symbol, Period.DAILY, window, kind)  # noqa: E731
-        if held is not None and held.num_rows and reference is not None:
-            recent = Window(held["session"][0].as_py(), session)
-            forward = self.fetch_klines(symbol, Period.DAILY, recent, Adjustment.QFQ)
-            found = find_ex_right_on(str(symbol), session, held, forward, reference)
-            if found is not None:
-                return found
-        return find_ex_rights(str(symbol), session, fetch, reference)
+        fetch = lambda kind, window: self.fetch_klines(symbol, Period.DAILY, window, kind)  # noqa: E731
+        return find_ex_rights(str(symbol), session, fetch, reference, held)
 
     def fetch_board_klines(self, kind: BoardKind, board: str, window: Window) -> Bars:
         """Daily bars of a board within a closed window of sessions; one request.
@@ -169,9 +159,8 @@ class EastmoneySource:
             call = lambda: ak.stock_board_industry_hist_em(board, period="日k", **dates)  # noqa: E731
         question = Question(f"daily klines of board {board}", {"board": board})
         answer = self._ask(question, call)
-        for exchange in answer.exchanges:
-            check_owner(question, exchange, board_owner(board))
-        return self._bars(Dataset.BOARD_KLINE, board, Period.DAILY, window, answer)
+        held = _held(question, answer, board_owner(board))
+        return self._bars(Dataset.BOARD_KLINE, board, Period.DAILY, window, answer, held)
 
     def fetch_quotes(self) -> pa.Table:
         """Quotes of all listed A shares; one request per 100 symbols.
@@ -185,14 +174,14 @@ class EastmoneySource:
         """
         ak = _akshare()
         frame = self._list(Question("the symbol list", {}), ak.stock_zh_a_spot_em, "代码")
-        frame = frame[[_is_stock(code) for code in frame["代码"]]]
+        frame = frame[[is_stock(code) for code in frame["代码"]]]
 
         def number(column: str) -> pa.Array:
             return pa.array(frame[column], pa.float64(), from_pandas=True)
 
         close, opening = frame["最新价"], frame["今开"]
         columns: dict[str, object] = {
-            "symbol": [_stock_of(code) for code in frame["代码"]],
+            "symbol": [stock_of(code) for code in frame["代码"]],
             "name": frame["名称"].astype(str).to_list(),
             "close": number("最新价"),
             "previous_close": number("昨收"),
@@ -255,7 +244,7 @@ class EastmoneySource:
             ) from error
         return pa.table(
             {
-                "symbol": [_stock_of(code) for code in frame["代码"]],
+                "symbol": [stock_of(code) for code in frame["代码"]],
                 "name": frame["名称"].astype(str).to_list(),
             },
             schema=BOARD_MEMBERS_SCHEMA,
@@ -300,14 +289,21 @@ class EastmoneySource:
         return answer.frame
 
     def _bars(
-        self, dataset: Dataset, key: str, period: Period, window: Window, answer: "_Answer"
+        self,
+        dataset: Dataset,
+        key: str,
+        period: Period,
+        window: Window,
+        answer: "_Answer",
+        held: int | None,
     ) -> Bars:
         if answer.frame.empty:
             return Bars(bar_schema(dataset).empty_table(), answer.history)
         table = _table(dataset, key, period, answer, self.name, self._settled_at)
         changes = answer.frame.get("涨跌额", pd.Series(np.nan, answer.frame.index))
         table = table.append_column("change", pa.array(changes.astype("float64"), pa.float64()))
-        rows = table.num_rows
+        if held is None:
+            held = table.num_rows
         if period.is_intraday:
             within = pc.and_(
                 pc.greater_equal(table["session"], pa.scalar(window.start)),
@@ -315,7 +311,7 @@ class EastmoneySource:
             )
             table = table.filter(within)
         table = table.sort_by("end_at")  # whatever order the upstream gave
-        return Bars(sorted_bars(dataset, table), rows, table["change"])
+        return Bars(sorted_bars(dataset, table), held, table["change"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +321,15 @@ class _Answer:
     asked_at: datetime
     fetched_at: datetime
     exchanges: tuple[wire.Exchange, ...]
+
+
+def _held(question: Question, answer: _Answer, owner: Owner) -> int | None:
+    """The bars that the upstream says it holds of the series, once their owner is checked."""
+    held = None
+    for exchange in answer.exchanges:
+        said = check_owner(question, exchange, owner).get("dktotal")
+        held = said if isinstance(said, int) else None
+    return held
 
 
 def _first(question: Question, answer: _Answer) -> wire.Exchange:
@@ -405,17 +410,3 @@ def _shares(key: str, frame: pd.DataFrame) -> pa.Array:
     if not np.equal(np.mod(lots, 1), 0).all():
         raise SchemaDriftError(f"klines of {key} have fractions of a lot as volume", {"key": key})
     return pa.array((lots * SHARES_PER_LOT).astype(np.int64))
-
-
-def _is_stock(code: str) -> bool:
-    """Whether a listed code is an A share: the list also names convertible bonds of Beijing."""
-    return parse_symbol(_stock_of(code)).kind is SymbolKind.STOCK
-
-
-def _stock_of(code: str) -> str:
-    try:
-        return str(parse_symbol(code))
-    except InvalidSymbolError as error:
-        raise SchemaDriftError(
-            f"the upstream lists a code of no known exchange: {code!r}"
-        ) from error

@@ -24,18 +24,26 @@ from ingest.source import (
 )
 from market.adjustments import Adjustment, AdjustMethod, ExRight, InvalidExRightError, steps_of
 from market.bars import PRICE_COLUMNS, BarState
+from market.sessions import Window
 
-Fetch = Callable[[Adjustment], Bars]
-"""Daily bars of the symbol over all of its history, up to the latest session."""
+Fetch = Callable[[Adjustment, Window], Bars]
+"""Daily bars of the symbol."""
 
+_FIRST_SESSION = date(1990, 12, 19)
 _CENT = 0.0101
 _CLOSE = 3
 
 
 def find_ex_rights(
-    symbol: str, session: date, fetch: Fetch, reference: float | None
+    symbol: str,
+    session: date,
+    fetch: Fetch,
+    reference: float | None,
+    held: pa.Table | None = None,
 ) -> FoundExRights:
     """All ex-rights of a symbol; two requests, or three if the newest is young.
+
+    One request where ``held`` and ``reference`` tell the session's alone.
 
     Bars that are not final are left out: two requests would see two states of them.
 
@@ -45,20 +53,28 @@ def find_ex_rights(
         fetch: Sends one request.
         reference: Previous close of the session by the symbol list, if that shows an ex-right: the
             ex-rights must explain it.
+        held: Final raw daily bars up to the session before, where all ex-rights until then are
+            known.
 
     Raises:
         NotServedError: There are bars, and no adjusted ones.
         InconsistentError: The answers contradict each other or the list; nothing is taken.
         SourceError: Typed by cause.
     """
-    raw = _final(fetch(Adjustment.NONE))
+    if held is not None and held.num_rows and reference is not None:
+        recent = fetch(Adjustment.QFQ, Window(held["session"][0].as_py(), session))
+        found = _ex_right_on(symbol, session, held, recent, reference)
+        if found is not None:
+            return found
+    ever = Window(_FIRST_SESSION, session)
+    raw = _final(fetch(Adjustment.NONE, ever))
     if not raw.num_rows:
         return FoundExRights((), None, None)
-    pair = _pair(symbol, raw, _adjusted(symbol, fetch, Adjustment.HFQ))
+    pair = _pair(symbol, raw, _adjusted(symbol, fetch, Adjustment.HFQ, ever))
     settled = settled_part(pair)
     events = ex_rights_of(symbol, settled, Adjustment.HFQ)
     if reference is not None or settled is not pair:
-        forward = _pair(symbol, raw, _adjusted(symbol, fetch, Adjustment.QFQ))
+        forward = _pair(symbol, raw, _adjusted(symbol, fetch, Adjustment.QFQ, ever))
         first = bisect_left(pair.sessions, events[-1].ex_session) if events else 0
         events += newest_ex_rights(symbol, forward.cut(first), session)
     _check_bars(symbol, pair, events)
@@ -70,7 +86,7 @@ def find_ex_rights(
     return FoundExRights(tuple(events), pair.sessions[0], until)
 
 
-def find_ex_right_on(
+def _ex_right_on(
     symbol: str, session: date, held: pa.Table, forward: Bars, reference: float
 ) -> FoundExRights | None:
     """The ex-right of one session, from bars that are held and forward-adjusted ones.
@@ -104,9 +120,9 @@ def _final(bars: Bars) -> pa.Table:
     return bars.table.filter(pc.equal(bars.table["state"], BarState.FINAL.value))
 
 
-def _adjusted(symbol: str, fetch: Fetch, adjustment: Adjustment) -> pa.Table:
+def _adjusted(symbol: str, fetch: Fetch, adjustment: Adjustment, window: Window) -> pa.Table:
     try:
-        return _final(fetch(adjustment))
+        return _final(fetch(adjustment, window))
     except UnknownSymbolError as error:
         raise NotServedError(
             f"the upstream has bars of {symbol} and no {adjustment.value} prices: its ex-rights "

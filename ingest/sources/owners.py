@@ -1,6 +1,7 @@
 """Whose bars a body holds: Eastmoney says it in every kline, and AKShare never looks."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ingest.source import OtherSymbolError, SchemaDriftError
 from ingest.sources.bodies import Question, data_of
@@ -34,8 +35,8 @@ def board_owner(board: str) -> Owner:
     return Owner(board, _BOARDS)
 
 
-def check_owner(question: Question, exchange: Exchange, owner: Owner) -> None:
-    """Refuse bars that are not those of the symbol asked for.
+def check_owner(question: Question, exchange: Exchange, owner: Owner) -> dict[str, Any]:
+    """The data of a body, if its bars are those of the symbol asked for.
 
     Raises:
         OtherSymbolError: The body names another code, or the same code of another market.
@@ -56,3 +57,4 @@ def check_owner(question: Question, exchange: Exchange, owner: Owner) -> None:
             f"{owner.market}.{owner.code} was asked for: nothing was taken",
             {**question.context, "answered": f"{market}.{code}"},
         )
+    return data

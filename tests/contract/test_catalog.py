@@ -71,6 +71,21 @@ def test_members_are_answered_for_any_day_since_the_first_list(catalog: Catalog)
     assert held(catalog, date(2025, 2, 28)) == []
 
 
+def test_present_members_of_every_board_of_a_kind_come_at_once(catalog: Catalog) -> None:
+    """Who left is none, a board without members is not there, another kind's are not either."""
+    a, b, c = codes(3)
+    names = pa.table(
+        {"board": [BOARD, "BK0001"], "name": ["可燃冰", "白酒"]}, schema=BOARD_LIST_SCHEMA
+    )
+    catalog.replace_boards(BoardKind.CONCEPT, names, MONDAY, "run1")
+    catalog.replace_members(BOARD, members([a, b]), MONDAY, "run1")
+    catalog.replace_members(BOARD, members([b, c]), TUESDAY, "run2")
+    catalog.replace_members("BK0477", members([a]), TUESDAY, "run2")
+
+    assert catalog.members_by_board(BoardKind.CONCEPT) == {BOARD: {b, c}}
+    assert catalog.members_by_board(BoardKind.INDUSTRY) == {}
+
+
 def test_the_same_list_twice_changes_nothing(catalog: Catalog) -> None:
     """A redelivered commit opens and closes no interval."""
     names = codes(5)

@@ -1,4 +1,4 @@
-"""The Eastmoney source against a real server: whole answers in our schema, lies as typed errors."""
+"""Both Eastmoney sources against a real server: whole answers in our schema, lies typed errors."""
 
 import json
 import shutil
@@ -29,6 +29,7 @@ from ingest.source import (
     UpstreamTimeoutError,
 )
 from ingest.sources.eastmoney import EastmoneySource
+from ingest.sources.eastmoney_direct import DirectEastmoney
 from market.adjustments import Adjustment
 from market.bars import Dataset, bar_schema
 from market.boards import BoardKind
@@ -51,25 +52,35 @@ def install_wire() -> None:
     wire.install(wire.UpstreamAdapter(connect_timeout_s=2, read_timeout_s=1))
 
 
+Eastmoney = EastmoneySource | DirectEastmoney
+
+
+@pytest.fixture(params=[EastmoneySource, DirectEastmoney], ids=["akshare", "direct"])
+def client(request: pytest.FixtureRequest) -> type[Eastmoney]:
+    """Who reads Eastmoney: every promise is made by both."""
+    made: type[Eastmoney] = request.param
+    return made
+
+
 @pytest.fixture
 def source(
-    simulator: "SimulatorServer", seeded_market: "SeededMarket"
-) -> Iterator[EastmoneySource]:
-    """The source, its wire sent to the simulator."""
+    client: type[Eastmoney], simulator: "SimulatorServer", seeded_market: "SeededMarket"
+) -> Iterator[Eastmoney]:
+    """A source, its wire sent to the simulator."""
     install_wire()
     upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget(), simulator.url)}
     with wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 60):
-        yield EastmoneySource(FixedClock(seeded_market.default_now))
+        yield client(FixedClock(seeded_market.default_now))
     wire.uninstall()
 
 
-def daily(source: EastmoneySource, **more: Any) -> Any:
+def daily(source: Eastmoney, **more: Any) -> Any:
     """A month of daily bars."""
     return source.fetch_klines(MOUTAI, Period.DAILY, DECEMBER, **more)
 
 
 def test_daily_bars_come_in_our_schema_units_and_order(
-    source: EastmoneySource, seeded_market: "SeededMarket"
+    source: Eastmoney, seeded_market: "SeededMarket"
 ) -> None:
     """Shares, CNY, final, sorted; with where they came from."""
     bars = daily(source).table
@@ -83,7 +94,7 @@ def test_daily_bars_come_in_our_schema_units_and_order(
     assert {row.strftime("%H:%M") for row in bars["end_at"].to_pylist()} == {"15:00"}
 
 
-def test_adjusted_prices_can_be_asked_for(source: EastmoneySource) -> None:
+def test_adjusted_prices_can_be_asked_for(source: Eastmoney) -> None:
     """600519 goes ex on 2025-12-19: before it qfq differs from raw, after it it does not."""
     raw = daily(source).table.to_pylist()
     qfq = daily(source, adjustment=Adjustment.QFQ).table.to_pylist()
@@ -109,7 +120,7 @@ def test_adjusted_prices_can_be_asked_for(source: EastmoneySource) -> None:
     ids=lambda value: value["name"] if isinstance(value, dict) else "",
 )
 def test_every_way_of_saying_nothing_is_an_error_with_its_type(
-    source: EastmoneySource,
+    source: Eastmoney,
     simulator: "SimulatorServer",
     fault: dict[str, object],
     error: type[SourceError],
@@ -131,7 +142,7 @@ def test_every_way_of_saying_nothing_is_an_error_with_its_type(
             ask()
 
 
-def test_an_honest_empty_window_is_empty_with_its_history(source: EastmoneySource) -> None:
+def test_an_honest_empty_window_is_empty_with_its_history(source: Eastmoney) -> None:
     """A window without bars says how many bars there are outside it; boards alike."""
     sunday = Window(date(2025, 12, 28), date(2025, 12, 28))
 
@@ -145,14 +156,14 @@ def test_an_honest_empty_window_is_empty_with_its_history(source: EastmoneySourc
         assert bars.history > 100
 
 
-def test_an_unknown_code_is_told_from_a_failure(source: EastmoneySource) -> None:
+def test_an_unknown_code_is_told_from_a_failure(source: Eastmoney) -> None:
     """The upstream's own word for it."""
     with pytest.raises(UnknownSymbolError, match=r"600999\.SH"):
         source.fetch_klines(parse_symbol("600999"), Period.DAILY, DECEMBER)
 
 
 def test_a_board_without_members_is_told_from_a_page_without_rows(
-    source: EastmoneySource, simulator: "SimulatorServer"
+    source: Eastmoney, simulator: "SimulatorServer"
 ) -> None:
     """Only the upstream's own word for none counts; an empty page or success without data lies."""
     for kind, board in ((BoardKind.CONCEPT, "BK0818"), (BoardKind.INDUSTRY, "BK0477")):
@@ -167,7 +178,7 @@ def test_a_board_without_members_is_told_from_a_page_without_rows(
         simulator.faults.clear()
 
 
-def test_what_akshare_would_ask_wrongly_is_refused(source: EastmoneySource) -> None:
+def test_what_akshare_would_ask_wrongly_is_refused(source: Eastmoney) -> None:
     """AKShare takes every code that does not begin with 6 for Shenzhen's."""
     for text in ("900901", "510300", "sh000001"):
         with pytest.raises(InvalidSymbolError):
@@ -175,7 +186,7 @@ def test_what_akshare_would_ask_wrongly_is_refused(source: EastmoneySource) -> N
 
 
 def test_lists_are_whole_and_fresh(
-    source: EastmoneySource, simulator: "SimulatorServer", seeded_market: "SeededMarket"
+    source: Eastmoney, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:
     """As many rows as the upstream says; and never AKShare's memory of an earlier list."""
     listing = source.fetch_quotes()
@@ -194,7 +205,7 @@ def test_lists_are_whole_and_fresh(
 
 
 def test_a_bond_on_the_list_of_shares_is_left_out_and_does_not_cost_the_list(
-    tmp_path: Path,
+    tmp_path: Path, client: type[Eastmoney]
 ) -> None:
     """The real list of December 2025 names two convertible bonds, 810011 and 810013."""
     recorded = Path(__file__).parents[1] / "data" / "replay"
@@ -207,7 +218,7 @@ def test_a_bond_on_the_list_of_shares_is_left_out_and_does_not_cost_the_list(
     with SimulatorServer(market) as server:
         upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget(), server.url)}
         with wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 60):
-            listing = EastmoneySource(FixedClock(market.default_now)).fetch_quotes()
+            listing = client(FixedClock(market.default_now)).fetch_quotes()
     wire.uninstall()
 
     assert listing.num_rows == len(rows.splitlines()) - 1
@@ -216,7 +227,7 @@ def test_a_bond_on_the_list_of_shares_is_left_out_and_does_not_cost_the_list(
 
 @pytest.mark.parametrize("fault", ["short_page", "empty_page"])
 def test_a_list_that_does_not_add_up_is_refused(
-    source: EastmoneySource, simulator: "SimulatorServer", fault: str
+    source: Eastmoney, simulator: "SimulatorServer", fault: str
 ) -> None:
     """Missing rows, or a page without any."""
     simulator.faults.add({"name": fault, "pn": "2"})
@@ -226,7 +237,7 @@ def test_a_list_that_does_not_add_up_is_refused(
 
 
 def test_a_list_that_names_a_code_twice_is_refused(
-    source: EastmoneySource,
+    source: Eastmoney,
     simulator: "SimulatorServer",
     misbehaving: Callable[[Answer], MisbehavingServer],
 ) -> None:
@@ -266,7 +277,7 @@ def test_a_list_that_names_a_code_twice_is_refused(
     ],
 )
 def test_bars_of_another_symbol_or_board_are_refused(
-    source: EastmoneySource, simulator: "SimulatorServer", ask: Callable[[EastmoneySource], Any]
+    source: Eastmoney, simulator: "SimulatorServer", ask: Callable[[Eastmoney], Any]
 ) -> None:
     """The body says whose they are, and the message says whose instead."""
     simulator.faults.add({"name": "other_symbol"})
@@ -280,7 +291,7 @@ def test_bars_of_another_symbol_or_board_are_refused(
     [({"code": "600519", "market": 0}, OtherSymbolError), ({"market": 1}, SchemaDriftError)],
 )
 def test_an_index_of_the_same_code_and_a_body_without_a_code_are_refused(
-    source: EastmoneySource,
+    source: Eastmoney,
     misbehaving: Callable[[Answer], MisbehavingServer],
     said: dict[str, object],
     error: type[SourceError],
@@ -298,7 +309,7 @@ def test_an_index_of_the_same_code_and_a_body_without_a_code_are_refused(
         daily(source)
 
 
-def test_daily_bars_carry_the_change_to_the_raw_close_before(source: EastmoneySource) -> None:
+def test_daily_bars_carry_the_change_to_the_raw_close_before(source: Eastmoney) -> None:
     """Row by row, on ex-right sessions too."""
     bars = source.fetch_klines(MOUTAI, Period.DAILY, Window(date(2024, 1, 2), date(2025, 12, 31)))
 

@@ -110,7 +110,8 @@ def test_a_list_cut_at_a_full_page_is_named_even_if_it_is_the_first(
 def test_a_list_whose_order_moves_between_its_pages_is_named(
     installation: Installation, many_boards: SimulatorServer
 ) -> None:
-    """It repeats one board and misses another, though its length is right."""
+    """It repeats one board and misses another, though its length is right; AKShare sorts so."""
+    installation.environment["EASTMONEY_CLIENT"] = "akshare"
     many_boards.faults.add({"name": "moving_order", "spread": 30, "fs": "m:90 t:2"})
 
     said = installation.run("sync", "industries", "--upstream", many_boards.url, "--json").json

@@ -115,6 +115,13 @@ class ReplayMarket:
         day = date.fromisoformat(max(labels)) if labels else now.date()
         return datetime.combine(day, time(10, 32), tzinfo=EXCHANGE_TZ)
 
+    def session_before(self, now: datetime) -> datetime:
+        """16:00 of the recorded spot list, or of the day with a daily bar, before the latest."""
+        days = {day for day, _ in self._spots}
+        days |= {label for code in self._codes() for label in self._daily(code, now).labels[-2:]}
+        earlier = sorted(days)[-2:][0] if days else now.date().isoformat()
+        return datetime.combine(date.fromisoformat(earlier), time(16), tzinfo=EXCHANGE_TZ)
+
     def daily(self, symbol: str, now: datetime | None = None) -> pa.Table:
         """The recorded unadjusted daily bars of a symbol."""
         return self._daily(parse_symbol(symbol).code, now or self.default_now).truth()

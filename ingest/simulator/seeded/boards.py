@@ -1,6 +1,6 @@
 """Boards of a seeded market: which there are, who belongs to them when, and their klines."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ingest.simulator.bars import SHARES_PER_LOT, Bars, Ints
 from ingest.simulator.cache import BoundedCache
 from ingest.simulator.draws import Bits, chance, key_of, uniform, whole
+from ingest.simulator.market import NONE, Cell
 from ingest.simulator.seeded import names
 from ingest.simulator.seeded.daily import History, history_of
 from ingest.simulator.seeded.instrument import Instrument
@@ -62,6 +63,7 @@ class BoardBook:
         self.by_code = {board.code: board for board in self.boards}
         self._industries = [b.code for b in self.boards if b.kind is BoardKind.INDUSTRY]
         self._instruments: BoundedCache[str, Instrument] = BoundedCache(_REMEMBERED)
+        self._names: BoundedCache[int, tuple[list[str], list[str]]] = BoundedCache(3)
 
     def of_kind(self, kind: BoardKind) -> "BoardList":
         """The boards of a kind, in a fixed order."""
@@ -74,6 +76,19 @@ class BoardBook:
             flags: Flags = self._industry_of(ordinal) == self._industries.index(code)
             return flags
         return self._concept_flags(board, ordinal)
+
+    def told(self, places: Sequence[int], ordinal: int) -> dict[int, Sequence[Cell]]:
+        """What the list of symbols says of their boards on a session, by the upstream's fields.
+
+        Args:
+            places: The symbols.
+            ordinal: The session.
+        """
+        industries, concepts = self._names.get(ordinal, lambda: self._names_on(ordinal))
+        return {
+            100: [industries[place] for place in places],
+            103: [concepts[place] or NONE for place in places],
+        }
 
     def instrument(self, code: str) -> Instrument:
         """The index of a board."""
@@ -108,6 +123,17 @@ class BoardBook:
             flags[whole(len(flags), self._seed, board.code, no)] = True
         flags[whole(min(len(flags), 5), self._seed, board.code)] = True
         return flags
+
+    def _names_on(self, ordinal: int) -> tuple[list[str], list[str]]:
+        """Each symbol's industry, and its concepts between commas."""
+        names: list[list[str]] = [[] for _ in self._universe.codes]
+        for board in self.boards:
+            if board.kind is BoardKind.CONCEPT and board.since <= ordinal:
+                for place in np.flatnonzero(self._concept_flags(board, ordinal)).tolist():
+                    names[place].append(board.name)
+        industries = [self.by_code[code].name for code in self._industries]
+        own = [industries[at] for at in self._industry_of(ordinal).tolist()]
+        return own, [",".join(each) for each in names]
 
     def _made(self, board: Board) -> Instrument:
         key = key_of(self._seed, board.code, "minutes")

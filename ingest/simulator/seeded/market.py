@@ -1,5 +1,6 @@
 """The seeded market: everything follows from a seed and a number of symbols."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 import numpy as np
@@ -11,6 +12,7 @@ from ingest.simulator.draws import key_of
 from ingest.simulator.market import BOARD_MARKET, STOCK_MARKETS, Cell, QuoteTable, SecId, Trends
 from ingest.simulator.seeded.boards import Board, BoardBook
 from ingest.simulator.seeded.instrument import Instrument
+from ingest.simulator.seeded.names import region_name
 from ingest.simulator.seeded.quotes import SnapshotBook, quote_table
 from ingest.simulator.seeded.series import BarSeries
 from ingest.simulator.seeded.stocks import StockBook
@@ -106,6 +108,11 @@ class SeededMarket:
         session = self._timeline.sessions[self._moment(now).ordinal]
         return datetime(session.year, session.month, session.day, *_MID_MORNING, tzinfo=EXCHANGE_TZ)
 
+    def session_before(self, now: datetime) -> datetime:
+        """16:00 of the session before the latest one that has a bar."""
+        session = self._timeline.sessions[self._moment(now).ordinal - 1]
+        return datetime(session.year, session.month, session.day, 16, tzinfo=EXCHANGE_TZ)
+
     def daily(self, symbol: str, now: datetime | None = None) -> pa.Table:
         """The unadjusted daily bars of a symbol, by its present or its old code."""
         return self._truth(symbol, 101, now)
@@ -160,13 +167,25 @@ class SeededMarket:
     def _quote_table(self, moment: Moment) -> QuoteTable:
         listed = self._stocks.listed(moment.day)
         part = self._snapshots.at(self._stocks, moment).take(np.array(listed, dtype=np.int64))
-        return quote_table(
+        table = quote_table(
             part,
             [self._stocks.code(at, moment.day) for at in listed],
             [self._stocks.name(at, moment.day) for at in listed],
             [self._stocks.market(at) for at in listed],
             key_of(self._seed, moment.ordinal),
         )
+        traded_at, idle_at = self._timeline.changed_at(moment)
+        changed = [traded_at if trades else idle_at for trades in part.trades.tolist()]
+        return QuoteTable({**table.columns, 124: changed, **self._told(listed, moment)})
+
+    def _told(self, listed: list[int], moment: Moment) -> dict[int, Sequence[Cell]]:
+        """What the list says of symbols beside their quotes: listing day, boards, last change."""
+        stocks = [self._stocks.universe.stocks[at] for at in listed]
+        return {
+            26: [int(f"{stock.listed:%Y%m%d}") for stock in stocks],
+            102: [region_name(key_of(self._seed, stock.code, "region")) for stock in stocks],
+            **self._boards.told(listed, moment.ordinal),
+        }
 
     def _member_rows(self, board: str, moment: Moment) -> list[int]:
         flags = self._boards.member_flags(board, moment.ordinal)

@@ -47,6 +47,17 @@ _THEMES = (
 _THEME_KINDS = ("", "概念", "设备", "材料", "服务", "应用", "产业链", "龙头")
 
 
+_REGIONS = (
+    "上海板块", "北京板块", "广东板块", "深圳特区", "江苏板块", "浙江板块", "山东板块", "四川板块",
+    "湖北板块", "湖南板块", "福建板块", "安徽板块", "贵州板块", "陕西板块", "重庆板块", "辽宁板块",
+)  # fmt: skip
+
+
+def region_name(key: int) -> str:
+    """The region of a symbol, by its key."""
+    return _REGIONS[key % len(_REGIONS)]
+
+
 def symbol_name(at: int) -> str:
     """A name of four characters, different for each of the first 6,400 places."""
     places, trades = len(_PLACES), len(_TRADES)

@@ -20,6 +20,7 @@ QUOTES_RESET_AT = time(9, 15)
 """When the list of quotes forgets the previous session."""
 AUCTION_AT = time(9, 25)
 """When the opening auction's price is known: the first bar of a session."""
+_LIST_RESET_AT, _LAST_TICK_S = time(8), 3
 ROWS_PER_SESSION = 241
 """1m rows of a session: the 09:30 auction, 09:31 … 11:30, 13:01 … 15:00."""
 
@@ -82,6 +83,19 @@ class Timeline:
     def weeks(self) -> Ints:
         """A number for each session that its week, Monday to Sunday, shares."""
         return np.array([(s.toordinal() - 1) // 7 for s in self.sessions], dtype=np.int64)
+
+    def changed_at(self, moment: Moment) -> tuple[int, int]:
+        """Unix seconds of the last change of quotes: of those that trade, and of those that do not.
+
+        The upstream's list resets every quote at 08:00 of its session, recorded in July 2026.
+        """
+        session = self.sessions[moment.ordinal + 1 if moment.quotes_blank else moment.ordinal]
+        reset = int(datetime.combine(session, _LIST_RESET_AT, tzinfo=EXCHANGE_TZ).timestamp())
+        if moment.quotes_blank:
+            return reset, reset
+        hour, minute = map(int, minute_labels()[moment.rows - 1].split(":"))
+        at = datetime.combine(session, time(hour, minute, _LAST_TICK_S), tzinfo=EXCHANGE_TZ)
+        return int(at.timestamp() + 60 * moment.fraction), reset
 
     def moment(self, now: datetime) -> Moment:
         """How far the market has come.
