@@ -116,7 +116,7 @@ def _klines(
         )
     _print_bars(bars.drop_columns("state"), form, out)
     _note_provisional(bars)
-    note_unknown_events(runtime, name, bars, wanted)
+    note_unknown_events(runtime, name, bars, wanted, instant)
 
 
 def _note_provisional(bars: pa.Table) -> None:
