@@ -8,6 +8,7 @@ import pyarrow as pa
 import typer
 from rich.table import Table
 
+from market.adjustments import Adjustment
 from market.bars import BarState, Dataset
 from market.boards import parse_board_code
 from market.clock import SystemClock
@@ -80,6 +81,10 @@ def _klines(
     instant = read_instant(as_of)
     if revisions and instant is not None:
         raise UsageError("--revisions and --as-of do not go together: give one of them")
+    if revisions and adjust != Adjustment.NONE:
+        raise UsageError(
+            "--revisions shows bars as they were stored, unadjusted: leave --adjust out"
+        )
     runtime = Runtime(read_settings())
     length = parse_period(period)
     window = _window(start, end, runtime)
@@ -110,13 +115,18 @@ def _klines(
         raise NothingHeldError(
             f"no {length.value} bars of {name} "
             + (f"were held at {instant:%Y-%m-%d %H:%M:%S}" if instant else "are held")
-            + (f" in {window}" if window else "")
+            + _within(start, end)
             + f": {what_to_sync(length)}",
             {"symbol": name, "period": length.value},
         )
     _print_bars(bars.drop_columns("state"), form, out)
     _note_provisional(bars)
     note_unknown_events(runtime, name, bars, wanted, instant)
+
+
+def _within(start: str | None, end: str | None) -> str:
+    """The days asked for, as the end of a sentence."""
+    return (f" from {start}" if start else "") + (f" to {end}" if end else "")
 
 
 def _note_provisional(bars: pa.Table) -> None:
