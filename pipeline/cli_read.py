@@ -1,5 +1,7 @@
 """Commands that only read: klines, boards, status, runs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -157,7 +159,8 @@ def _print_bars(bars: pa.Table, form: str, out: Path | None) -> None:
         from pyarrow import parquet  # noqa: PLC0415
 
         assert out is not None
-        parquet.write_table(bars, out, compression="zstd")
+        with _writing(out):
+            parquet.write_table(bars, out, compression="zstd")
         output.messages.print(f"{output.counted(bars.num_rows, 'bar')} in {out}")
         return
     rows = instants_as_text(bars).to_pylist()
@@ -183,7 +186,17 @@ def _print_bars(bars: pa.Table, form: str, out: Path | None) -> None:
     if out is None:
         typer.echo(text, nl=False)
     else:
-        out.write_text(text, encoding="utf-8")
+        with _writing(out):
+            out.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Tell why a file cannot be written, in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be written: {error.strerror or error}") from error
 
 
 def _boards(

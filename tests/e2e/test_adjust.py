@@ -54,6 +54,15 @@ def test_klines_are_printed_as_asked_for(installation: Installation) -> None:
     assert closes(affine) == ["20.0", "20.0", "20.0", "20.0", "20.2"]
 
 
+def test_a_file_that_cannot_be_written_is_told_in_one_sentence(installation: Installation) -> None:
+    fill(installation)
+    for form in ("csv", "parquet"):
+        out = installation.home / "nowhere" / "bars"
+        said = installation.run("klines", LONGI, "--format", form, "--out", str(out))
+        assert (said.code, said.stdout, said.stderr.count("\n")) == (2, "", 1), said.stderr
+        assert f"error: --out {out} cannot be written: " in said.stderr
+
+
 def test_events_that_were_never_asked_for_are_said_to_be_unknown(
     installation: Installation,
 ) -> None:
