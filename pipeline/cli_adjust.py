@@ -64,10 +64,14 @@ def read_adjusting(
     }
 
 
-def note_unknown_events(runtime: Runtime, name: str, bars: pa.Table, wanted: Adjusting) -> None:
-    """Say on stderr which of the adjusted bars lie outside what is known of ex-rights."""
+def note_unknown_events(
+    runtime: Runtime, name: str, bars: pa.Table, wanted: Adjusting, as_of: datetime | None = None
+) -> None:
+    """Say on stderr which of the adjusted bars lie outside what is, or then was, known."""
     if not wanted:
         return
+    if as_of is not None:
+        _note_recorded_later(runtime, name, wanted["events"], as_of)
     known = read_coverage(runtime.database, Work.EX_RIGHT.value, "session").get(name)
     first, last = (end(bars["end_at"]).as_py().date() for end in (pc.min, pc.max))
     remedy = f"`quantsync sync stocks --symbols {name}` fetches them"
@@ -81,6 +85,20 @@ def note_unknown_events(runtime: Runtime, name: str, bars: pa.Table, wanted: Adj
         return
     since, until = known.ranges[0].start, known.ranges[-1].end
     _note_beyond(name, (first, last), (since, until), remedy)
+
+
+def _note_recorded_later(
+    runtime: Runtime, name: str, known: list[ExRight], as_of: datetime
+) -> None:
+    """Say which ex-rights had happened by an instant, and were recorded or corrected after it."""
+    changed = set(known) ^ set(runtime.ex_rights.read([name]))
+    late = sorted({e.ex_session for e in changed if e.ex_session <= as_of.date()})
+    if late:
+        output.messages.print(
+            f"{output.counted(len(late), 'ex-right')} of {name} from {late[0]} to {late[-1]} had "
+            f"happened by {as_of:%Y-%m-%d %H:%M:%S} and became known, or other, only later: these "
+            "prices are adjusted by what was known then"
+        )
 
 
 def _note_beyond(name: str, bars: tuple[date, date], known: tuple[date, date], remedy: str) -> None:

@@ -1,5 +1,6 @@
 """``quantsync quarantine``: the bars and lists that were kept out, and deciding about them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from storage.list_quarantine import QuarantineStatus
 
 app = typer.Typer(no_args_is_help=True)
 
+_ID = re.compile(r"[0-9]{1,12}")
 _BARS, _LISTS, _ALL = "bars", "lists", "all"
 _SHOWN = 20
 _Ids = Annotated[
@@ -136,7 +138,10 @@ def _show(
 ) -> None:
     """Show one bar or list in quarantine, why it is there, and what is held in its place."""
     runtime = Runtime(read_settings())
-    (number,), is_list = _numbers(entry_id)
+    numbers, is_list = _numbers(entry_id)
+    if len(numbers) != 1:
+        raise UsageError(f"{entry_id!r} is a range: show takes one id, such as b12 or l3")
+    number = numbers[0]
     if is_list:
         document = _list_document(runtime, ListEntries(runtime.database).entry(number))
     else:
@@ -265,7 +270,7 @@ def _numbers(text: str) -> tuple[range, bool]:
     first, _, last = text.strip().lower().partition("..")
     last = last or first
     kinds, digits = {first[:1], last[:1]}, (first[1:], last[1:])
-    known = len(kinds) == 1 and kinds <= {"b", "l"} and all(d.isdigit() for d in digits)
+    known = len(kinds) == 1 and kinds <= {"b", "l"} and all(map(_ID.fullmatch, digits))
     if not known or int(digits[0]) > int(digits[1]):
         raise UsageError(
             f"{text!r} is no id of the quarantine: write b12 for a bar, l3 for a list, b12..b40 "

@@ -1,5 +1,7 @@
 """Commands that only read: klines, boards, status, runs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +10,7 @@ import pyarrow as pa
 import typer
 from rich.table import Table
 
+from market.adjustments import Adjustment
 from market.bars import BarState, Dataset
 from market.boards import parse_board_code
 from market.clock import SystemClock
@@ -80,6 +83,10 @@ def _klines(
     instant = read_instant(as_of)
     if revisions and instant is not None:
         raise UsageError("--revisions and --as-of do not go together: give one of them")
+    if revisions and adjust != Adjustment.NONE:
+        raise UsageError(
+            "--revisions shows bars as they were stored, unadjusted: leave --adjust out"
+        )
     runtime = Runtime(read_settings())
     length = parse_period(period)
     window = _window(start, end, runtime)
@@ -110,13 +117,18 @@ def _klines(
         raise NothingHeldError(
             f"no {length.value} bars of {name} "
             + (f"were held at {instant:%Y-%m-%d %H:%M:%S}" if instant else "are held")
-            + (f" in {window}" if window else "")
+            + _within(start, end)
             + f": {what_to_sync(length)}",
             {"symbol": name, "period": length.value},
         )
     _print_bars(bars.drop_columns("state"), form, out)
     _note_provisional(bars)
-    note_unknown_events(runtime, name, bars, wanted)
+    note_unknown_events(runtime, name, bars, wanted, instant)
+
+
+def _within(start: str | None, end: str | None) -> str:
+    """The days asked for, as the end of a sentence."""
+    return (f" from {start}" if start else "") + (f" to {end}" if end else "")
 
 
 def _note_provisional(bars: pa.Table) -> None:
@@ -147,7 +159,8 @@ def _print_bars(bars: pa.Table, form: str, out: Path | None) -> None:
         from pyarrow import parquet  # noqa: PLC0415
 
         assert out is not None
-        parquet.write_table(bars, out, compression="zstd")
+        with _writing(out):
+            parquet.write_table(bars, out, compression="zstd")
         output.messages.print(f"{output.counted(bars.num_rows, 'bar')} in {out}")
         return
     rows = instants_as_text(bars).to_pylist()
@@ -173,7 +186,17 @@ def _print_bars(bars: pa.Table, form: str, out: Path | None) -> None:
     if out is None:
         typer.echo(text, nl=False)
     else:
-        out.write_text(text, encoding="utf-8")
+        with _writing(out):
+            out.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Tell why a file cannot be written, in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be written: {error.strerror or error}") from error
 
 
 def _boards(

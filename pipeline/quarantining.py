@@ -24,6 +24,9 @@ from storage.list_quarantine import QuarantineStatus
 BY_HAND = "/hand"
 """Ends the ``source`` of a bar that a person accepted."""
 
+_NO_PLACE = "not_a_bar_end"
+"""The rule that nobody can vouch for: everything else takes bars to lie on the grid."""
+
 
 class NotAcceptableError(QuantsyncError):
     """What is in quarantine cannot be stored, whoever vouches for it."""
@@ -44,12 +47,19 @@ def accept_bars(runtime: Runtime, entries: Sequence[BarEntry], by: str, note: st
     A later fetch of the same values is accepted too, and changes nothing.
 
     Raises:
-        NotAcceptableError: A bar can still change, lacks a price, or has given way to a later one;
-            none was written.
+        NotAcceptableError: A bar can still change, ends at no bar's end, lacks a price, has given
+            way to a later one, or is given twice with different values; none was written.
         StorageError: A store could not be written; accepting again goes on.
     """
+    chosen: dict[tuple[str, str, str, int], int] = {}
     for entry in entries:
         _check(runtime, entry)
+        key = (entry.dataset, entry.period, entry.subject, entry.end_at)
+        if chosen.setdefault(key, entry.id) != entry.id:
+            raise NotAcceptableError(
+                f"b{chosen[key]} and b{entry.id} are the same bar of {entry.subject} with "
+                "different values: accept one of them"
+            )
     series = {(Dataset(entry.dataset), Period(entry.period)) for entry in entries}
     for dataset, period in sorted(series):
         mine = [e for e in entries if (e.dataset, e.period) == (dataset.value, period.value)]
@@ -80,6 +90,11 @@ def _check(runtime: Runtime, entry: BarEntry) -> None:
     if entry.row.get("state") != BarState.FINAL.value:
         raise NotAcceptableError(
             f"{name} was not final when it was fetched: the next sync fetches it as it became"
+        )
+    if _NO_PLACE in entry.reasons:
+        raise NotAcceptableError(
+            f"{name} ends where no {entry.period} bar ends: it would be counted beside the bar of "
+            "its time, and no longer bar could be made of these; drop it"
         )
     needed = [entry.row.get(column) for column in VALUE_COLUMNS if column != "turnover_rate"]
     needed = needed if entry.row.get("open") is not None else needed[1:]

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from market.bars import BarState, Dataset
 from market.periods import Period
-from market.sessions import SESSION_CLOSE, Window, bar_end
+from market.sessions import SESSION_CLOSE, Window, bar_end, bar_end_times
 from storage.aliases import aliases_within
 from storage.coverage import Coverage, read_coverage
 from storage.database import Database
@@ -54,7 +54,13 @@ class Asked:
 
 @dataclass(slots=True)
 class _Marks:
-    """Masks of one series over the sessions."""
+    """Masks of one series over the sessions.
+
+    Attributes:
+        final: With a final bar.
+        closed: With the final bar of the close, and as many before it as the period has ends.
+        seen: With any bar.
+    """
 
     final: Mask
     closed: Mask
@@ -289,11 +295,13 @@ def _mark(
         mine, places = inside[start:end], at[start:end]
         marks[name].seen[places[mine]] = True
         marks[name].final[places[mine & final[start:end]]] = True
-        marks[name].closed[places[mine & closed[start:end]]] = True
+        count = np.bincount(places[mine & final[start:end]], minlength=len(days))
+        whole = mine & closed[start:end] & (count[places] >= len(bar_end_times(period)))
+        marks[name].closed[places[whole]] = True
 
 
 def _at_close(bars: pa.Table) -> Mask:
-    """Whether a bar ends at the close: a session whose bars stop earlier is not whole."""
+    """Whether a bar ends at the close: a session whose bars stop earlier cannot be whole."""
     end_at = bars["end_at"].cast(pa.int64()).to_numpy()
     day = date(2000, 1, 3)
     close = int(bar_end(day, SESSION_CLOSE).timestamp()) % 86_400

@@ -243,11 +243,13 @@ class _Judge:
         return at > self._first or (since is not None and self._sessions[at] >= since)
 
     def _owed(self, at: int) -> tuple[Reason, str]:
+        attempt = self._attempt(self._sessions[at])
+        if attempt is not None and attempt.outcome == "invalid" and not self._facts.covered[at]:
+            return Reason.FAILED, f"{attempt.outcome}: {attempt.reason or 'no reason is recorded'}"
         if self._facts.partial[at]:
             return Reason.PROVISIONAL, _SAYS[Reason.PROVISIONAL]
         if self._facts.covered[at]:
             return Reason.LOST, _SAYS[Reason.LOST]
-        attempt = self._attempt(self._sessions[at])
         if attempt is None:
             return Reason.NEVER_FETCHED, _SAYS[Reason.NEVER_FETCHED]
         if attempt.outcome not in SUCCESSES:

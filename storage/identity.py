@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Select, Table, and_, delete, insert, or_
 from market.bars import BarState, Dataset
 from market.errors import UsageError
 from market.identity import find_renumberings
+from market.periods import Period
 from market.sessions import Window, exchange_calendar
 from storage.coverage import join_ranges
 from storage.database import Database
@@ -334,23 +335,46 @@ def read_proposals(database: Database) -> list[Proposal]:
 
 
 def decide(database: Database, old: str, new: str, session: date) -> None:
-    """Make two codes one symbol because a person says so.
+    """Make two codes one symbol because a person says so; it cannot be undone.
 
     Raises:
-        UsageError: The old code is not known or was renumbered before, or both are the same.
+        UsageError: The old code is not known or was renumbered before, both are the same, or both
+            are seen to be two symbols.
         StorageError: The database cannot be used.
     """
     with database.writing() as connection:
-        known = set(
-            connection.scalars(select(symbol.c.symbol).where(symbol.c.symbol.in_([old, new])))
-        )
-        if old == new or old not in known:
-            raise UsageError(
-                f"{old} cannot become {new}: "
-                + ("they are the same" if old == new else f"no symbol bears the code {old} now"),
-                {"old": old, "new": new},
-            )
+        why = _why_not_one(connection, old, new)
+        if why:
+            raise UsageError(f"{old} cannot become {new}: {why}", {"old": old, "new": new})
         accept_alias(connection, old, new, session)
+
+
+def _why_not_one(connection: Connection, old: str, new: str) -> str | None:
+    """Why two codes cannot be one symbol; None if they may be."""
+    query = select(symbol.c.symbol, symbol.c.id, symbol.c.listed)
+    rows = {
+        row.symbol: row for row in connection.execute(query.where(symbol.c.symbol.in_([old, new])))
+    }
+    if old == new:
+        return "they are the same"
+    if old not in rows:
+        return f"no symbol bears the code {old} now"
+    if new not in rows:
+        return None
+    if rows[old].listed and rows[new].listed:
+        return "the latest list names both, so they are two symbols"
+    mine, theirs = (KLINE_TABLES[Dataset.KLINE, Period.DAILY].alias() for _ in range(2))
+    final = and_(*(table.c.state == BarState.FINAL.value for table in (mine, theirs)))
+    closes = connection.execute(
+        select(mine.c.close, theirs.c.close)
+        .join(theirs, mine.c.end_at == theirs.c.end_at)
+        .where(mine.c.symbol_id == rows[old].id, theirs.c.symbol_id == rows[new].id, final)
+    ).all()
+    # A bar may have been revised between two fetches; most of them cannot.
+    unlike = sum(one != other for one, other in closes)
+    if unlike * 2 > len(closes):
+        return f"they closed at different prices in {unlike} of the {len(closes)} sessions of both"
+    return None
 
 
 def pending_recodes(database: Database) -> list[str]:

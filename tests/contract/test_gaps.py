@@ -8,7 +8,7 @@ import csv
 import os
 import random
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,9 +17,10 @@ import pytest
 from market.bars import Dataset
 from market.boards import SYMBOL_LIST_SCHEMA
 from market.periods import Period
-from market.sessions import Window, exchange_calendar
+from market.sessions import Window, bar_end, bar_end_times, exchange_calendar
 from market.symbols import parse_symbol
 from storage.catalog import Catalog
+from storage.coverage import extend_coverage
 from storage.database import Database
 from storage.gap_facts import read_facts
 from storage.gaps import Reason, SeriesGaps, find_gaps
@@ -175,3 +176,28 @@ def test_a_list_of_a_session_that_goes_on_or_of_quotes_that_are_reset_proves_not
     catalog.replace_symbols(listing([True, False, False]), session, "evening")
 
     assert reasons() == [{"suspended": 1}, {"never_fetched": 1}, {"never_fetched": 1}]
+
+
+def test_a_session_with_a_minute_bar_in_quarantine_is_no_held_session(
+    tmp_path: Path, database: Database
+) -> None:
+    """The bar of the close is there, one of 48 is not: held only once coverage calls it whole."""
+    name, sessions = "600000.SH", CALENDAR.sessions_in(Window(date(2025, 3, 3), date(2025, 3, 4)))
+    rows = [
+        daily_bar(name, day, end_at=bar_end(day, end))
+        for day in sessions
+        for end in bar_end_times(Period.M5)
+        if (day, end) != (sessions[1], time(10, 0))
+    ]
+    lake = Lake(tmp_path)
+    lake.write(Dataset.KLINE, Period.M5, bars_of(rows))
+
+    def held() -> list[bool]:
+        facts = read_facts(lake, database, Dataset.KLINE, Period.M5, sessions, names=[name])
+        return [bool(each) for each in facts[0].final]
+
+    assert held() == [True, False]
+    with database.writing() as connection:
+        proven = (sessions[1], sessions[1])
+        extend_coverage(connection, "kline", Period.M5.value, name, proven, "run")
+    assert held() == [True, True]

@@ -15,6 +15,7 @@ from market.bars import Dataset
 from market.boards import BOARD_MEMBERS_SCHEMA, SYMBOL_LIST_SCHEMA
 from market.errors import UsageError
 from market.periods import Period
+from market.sessions import Window, exchange_calendar
 from market.symbols import SymbolKind, parse_symbol
 from storage.aliases import read_aliases
 from storage.catalog import Catalog, ListChange
@@ -167,6 +168,25 @@ def test_what_is_not_proven_is_told_once_and_waits_for_a_person(
     assert read_aliases(database) == {old: new}
     with pytest.raises(UsageError, match=f"no symbol bears the code {old} now"):
         decide(database, old, new, OCTOBER)
+
+
+def test_two_symbols_are_not_made_one_by_a_slip_of_the_hand(
+    catalog: Catalog, database: Database
+) -> None:
+    """Both are on the latest list, or their bars differ: nothing of either is touched."""
+    day = exchange_calendar().sessions_in(Window(SEPTEMBER, OCTOBER))[0]
+    take(catalog, OTHERS, SEPTEMBER)
+    rows = [daily_bar(OLD, day, close=10.0), daily_bar("000002.SZ", day, close=20.0)]
+    bars = bars_of(sorted(rows, key=lambda row: str(row["symbol"])))
+    Warehouse(database).write_bars(Dataset.KLINE, Period.DAILY, bars)
+
+    with pytest.raises(UsageError, match="the latest list names both, so they are two symbols"):
+        decide(database, "600000.SH", "600001.SH", OCTOBER)
+    with pytest.raises(UsageError, match="different prices in 1 of the 1 sessions of both"):
+        decide(database, OLD, "000002.SZ", OCTOBER)
+
+    assert read_aliases(database) == {}
+    assert Warehouse(database).read_bars(Dataset.KLINE, Period.DAILY).num_rows == len(rows)
 
 
 @pytest.mark.parametrize("first", ["old goes", "new comes"])

@@ -12,6 +12,9 @@ from alembic.config import Config
 from market.bars import Dataset
 from market.periods import Period
 from market.sessions import bar_end
+from pipeline.quarantining import NotAcceptableError, accept_bars
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
 from storage.board_history import taxonomies
 from storage.database import Database
 from storage.kline_quarantine import (
@@ -25,7 +28,14 @@ from storage.kline_quarantine import (
 from storage.run_records import QuarantinedBar
 
 SESSION = date(2025, 3, 3)
-ROW = {"open": 9.0, "high": 9.5, "low": 9.6, "close": 9.2, "volume": 100, "state": "final"}
+ROW: dict[str, object] = {
+    "open": 9.0,
+    "high": 9.5,
+    "low": 9.6,
+    "close": 9.2,
+    "volume": 100,
+    "state": "final",
+}
 
 
 def bad(
@@ -90,6 +100,28 @@ def test_a_decision_is_kept_with_who_and_when_and_nothing_is_deleted(database: D
     assert decided.decided_at is not None
     with pytest.raises(NoSuchEntryError, match="holds no bar b99"):
         quarantine.entry(99)
+
+
+def test_a_bar_off_the_grid_or_in_two_versions_is_not_accepted(tmp_path: Path) -> None:
+    """Nothing is written: it would count twice, and no longer bar could be made of what is held."""
+    runtime = Runtime(Settings(quantsync_home=tmp_path))
+    whole = {**ROW, "low": 9.0, "amount": 920.0, "session": SESSION.isoformat()}
+    enter(
+        runtime.database,
+        bad(whole, reasons="not_a_bar_end"),
+        bad(whole, "000001.SZ", "duplicate"),
+        bad({**whole, "low": 8.9}, "000001.SZ", "duplicate"),
+    )
+    off_grid = BarQuarantine(runtime.database).entries(BarFilter(rule="not_a_bar_end"))
+    twice = BarQuarantine(runtime.database).entries(BarFilter(rule="duplicate"))
+
+    with pytest.raises(NotAcceptableError, match="ends where no daily bar ends"):
+        accept_bars(runtime, off_grid, "ann@host", None)
+    with pytest.raises(NotAcceptableError, match="are the same bar of"):
+        accept_bars(runtime, twice, "ann@host", None)
+
+    assert runtime.warehouse.read_bars(Dataset.KLINE, Period.DAILY).num_rows == 0
+    assert BarQuarantine(runtime.database).entries(BarFilter(status=BarDecision.ACCEPTED)) == []
 
 
 def test_what_was_held_before_an_upgrade_is_recognised_after_it(tmp_path: Path) -> None:

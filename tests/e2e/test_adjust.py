@@ -2,7 +2,8 @@
 
 import csv
 import io
-from datetime import date
+import time
+from datetime import UTC, date, datetime
 
 from market.adjustments import ExRight
 from market.bars import Dataset
@@ -53,6 +54,15 @@ def test_klines_are_printed_as_asked_for(installation: Installation) -> None:
     assert closes(affine) == ["20.0", "20.0", "20.0", "20.0", "20.2"]
 
 
+def test_a_file_that_cannot_be_written_is_told_in_one_sentence(installation: Installation) -> None:
+    fill(installation)
+    for form in ("csv", "parquet"):
+        out = installation.home / "nowhere" / "bars"
+        said = installation.run("klines", LONGI, "--format", form, "--out", str(out))
+        assert (said.code, said.stdout, said.stderr.count("\n")) == (2, "", 1), said.stderr
+        assert f"error: --out {out} cannot be written: " in said.stderr
+
+
 def test_events_that_were_never_asked_for_are_said_to_be_unknown(
     installation: Installation,
 ) -> None:
@@ -80,3 +90,23 @@ def test_a_wrong_adjustment_or_method_or_a_board_is_refused_in_one_sentence(
         said = installation.run("klines", *words)
         assert (said.code, said.stdout) == (2, "")
         assert sentence in said.stderr
+
+
+def test_ex_rights_that_became_known_later_are_told_of_prices_as_of_an_instant(
+    installation: Installation,
+) -> None:
+    """The bars were held, the split had happened, nobody knew of it: prices are raw, and say so."""
+    fill(installation)
+    words = ("klines", LONGI, "--adjust", "qfq", "--format", "csv", "--as-of")
+    database = Database(installation.sql())
+    with database.reading() as connection:
+        at = connection.exec_driver_sql("SELECT recorded_at FROM ex_right").scalar_one()
+    database.dispose()
+    later, before = datetime.fromtimestamp(at + 1, UTC), datetime.fromtimestamp(at - 60, UTC)
+    told = "1 ex-right of 601012.SH from 2024-06-06 to 2024-06-06 had happened by"
+
+    then = installation.run(*words, before.isoformat())
+    assert closes(then) == ["20.0", "20.0", "20.0", "9.5", "9.6"]
+    assert told in then.stderr.replace("\n", " ")
+    time.sleep(max(0.0, at + 1 - time.time()))
+    assert told not in installation.run(*words, later.isoformat()).stderr.replace("\n", " ")

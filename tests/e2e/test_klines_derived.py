@@ -126,6 +126,7 @@ def test_what_is_provisional_is_said_of_weeks_too(
         (("--as-of", "2999-01-01T00:00"), "is in the future"),
         (("--as-of", "2025-12-31T12:00", "--revisions"), "do not go together"),
         (("--period", "weekly", "--revisions"), "ask for those of daily bars"),
+        (("--adjust", "qfq", "--revisions"), "shows bars as they were stored, unadjusted"),
         (("--period", "2h"), "is not a period"),
     ],
 )

@@ -108,6 +108,9 @@ def test_what_cannot_be_meant_or_taken_is_said(
     """Ids, rules and filters that do not exist; and a bar without a price."""
     for words, code, sentence in (
         (("show", "12"), 2, "is no id of the quarantine"),
+        (("show", "b²"), 2, "is no id of the quarantine"),
+        (("show", "b1..b3"), 2, "is a range"),
+        (("show", f"b{10**24}"), 2, "is no id of the quarantine"),
         (("show", "b12"), 1, "holds no bar b12"),
         (("accept", "l3"), 1, "holds no list l3"),
         (("drop", "b9..b3"), 2, "is no id"),
