@@ -26,6 +26,7 @@ class Outcome(StrEnum):
     DELISTED = "delisted"
     EMPTY_BOARD = "empty_board"
     NOT_SERVED = "not_served"
+    NOT_OFFERED = "not_offered"
     UNKNOWN_SYMBOL = "unknown_symbol"
     THROTTLED = "throttled"
     UNREACHABLE = "unreachable"
@@ -150,6 +151,12 @@ class NotServedError(SourceError):
     outcome = Outcome.NOT_SERVED
 
 
+class NotOfferedError(SourceError):
+    """The upstream has no such data by its nature, or none that can be read: it was not asked."""
+
+    outcome = Outcome.NOT_OFFERED
+
+
 class InconsistentError(SourceError):
     """Answers that contradict each other, so that none of them is taken."""
 
@@ -191,6 +198,20 @@ class FoundExRights:
     events: tuple[ExRight, ...]
     since: date | None
     until: date | None
+
+
+class KlineSource(Protocol):
+    """An upstream's unadjusted bars of symbols, and nothing else.
+
+    It raises a :class:`SourceError` that names the symbol; it never returns an empty table for a
+    failure.
+    """
+
+    name: str
+
+    def fetch_klines(self, symbol: Symbol, period: Period, window: Window) -> Bars:
+        """Bars of one symbol within a closed window of sessions."""
+        ...
 
 
 class Source(Protocol):

@@ -25,6 +25,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ingest.causes import plain_cause
+from ingest.domains import risk_domain
 from ingest.pacing import Budget, Lane, Permit
 from ingest.source import (
     DeadlinePassedError,
@@ -35,23 +36,6 @@ from ingest.source import (
     UpstreamFailedError,
     UpstreamTimeoutError,
 )
-
-_DOMAINS = {
-    "eastmoney.com": "eastmoney",
-    "sina.com.cn": "sina",
-    "sinajs.cn": "sina",
-    "sina.cn": "sina",
-    "qq.com": "tencent",
-    "gtimg.cn": "tencent",
-}
-
-
-def risk_domain(host: str) -> str:
-    """The upstream whose ban a request to this host can cause; all its hosts share one budget."""
-    for suffix, domain in _DOMAINS.items():
-        if host == suffix or host.endswith("." + suffix):
-            return domain
-    return host
 
 
 @dataclass(frozen=True, slots=True)
