@@ -33,7 +33,9 @@ class CountingBudget:
     lanes: list[Lane] = field(default_factory=list)
     sent: list[float] = field(default_factory=list)
 
-    def acquire(self, lane: Lane, deadline: float, alive: Callable[[], None]) -> Permit:
+    def acquire(
+        self, lane: Lane, deadline: float, alive: Callable[[], None], **_: object
+    ) -> Permit:
         """Grant and note."""
         alive()
         assert deadline > time.monotonic()
