@@ -185,11 +185,15 @@ class Bars:
             left out, since the upstream takes none; daily ones are a fault, and are seen here.
         history: Bars the upstream says it holds of this series over all time, if it says.
         changes: Close minus the raw close before, CNY, row by row; None if the upstream gives none.
+        since: The answer says nothing of sessions before; None: it speaks for the whole window.
+        instead_of: Why another upstream than the usual one answered; None: it was the usual one.
     """
 
     table: pa.Table
     history: int | None
     changes: pa.ChunkedArray | None = None
+    since: date | None = None
+    instead_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
