@@ -26,8 +26,10 @@ class Outcome(StrEnum):
     DELISTED = "delisted"
     EMPTY_BOARD = "empty_board"
     NOT_SERVED = "not_served"
+    NOT_OFFERED = "not_offered"
     UNKNOWN_SYMBOL = "unknown_symbol"
     THROTTLED = "throttled"
+    BANNED = "banned"
     UNREACHABLE = "unreachable"
     UPSTREAM_ERROR = "upstream_error"
     TIMEOUT = "timeout"
@@ -72,6 +74,12 @@ class ThrottledError(SourceError):
 
     outcome = Outcome.THROTTLED
     transient = True
+
+
+class BannedError(SourceError):
+    """The upstream has banned the address: nothing is sent before the ban's next probe."""
+
+    outcome = Outcome.BANNED
 
 
 class UnreachableError(SourceError):
@@ -154,6 +162,12 @@ class NotServedError(SourceError):
     outcome = Outcome.NOT_SERVED
 
 
+class NotOfferedError(SourceError):
+    """The upstream has no such data by its nature, or none that can be read: it was not asked."""
+
+    outcome = Outcome.NOT_OFFERED
+
+
 class InconsistentError(SourceError):
     """Answers that contradict each other, so that none of them is taken."""
 
@@ -175,11 +189,15 @@ class Bars:
             left out, since the upstream takes none; daily ones are a fault, and are seen here.
         history: Bars the upstream says it holds of this series over all time, if it says.
         changes: Close minus the raw close before, CNY, row by row; None if the upstream gives none.
+        since: The answer says nothing of sessions before; None: it speaks for the whole window.
+        instead_of: Why another upstream than the usual one answered; None: it was the usual one.
     """
 
     table: pa.Table
     history: int | None
     changes: pa.ChunkedArray | None = None
+    since: date | None = None
+    instead_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +215,20 @@ class FoundExRights:
     since: date | None
     until: date | None
     whole: bool = True
+
+
+class KlineSource(Protocol):
+    """An upstream's unadjusted bars of symbols, and nothing else.
+
+    It raises a :class:`SourceError` that names the symbol; it never returns an empty table for a
+    failure.
+    """
+
+    name: str
+
+    def fetch_klines(self, symbol: Symbol, period: Period, window: Window) -> Bars:
+        """Bars of one symbol within a closed window of sessions."""
+        ...
 
 
 class Source(Protocol):

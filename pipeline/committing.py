@@ -227,6 +227,8 @@ def _write_others(
     for plan, manifest in staged:
         if plan.work in (Work.SYMBOL_LIST, Work.BOARD_LIST):
             listing = _taken_listing(runtime, plan, manifest, done)
+            if plan.work.value not in manifest["tables"]:
+                notices += _without_a_list(runtime, plan)
             session = date.fromisoformat(manifest["session"])
             swept = Swept()
             if listing is not None:
@@ -271,6 +273,21 @@ def _take_quotes(
         lambda bars: _write(runtime, _MINUTES, bars, done, hold),
     )
     return Swept(notices=tuple(notices))
+
+
+def _without_a_list(runtime: Runtime, plan: BatchPlan) -> list[str]:
+    """What is said of a run that goes on with the latest list it has."""
+    if plan.work is not Work.SYMBOL_LIST:
+        return []
+    rows = runtime.catalog.symbols()
+    latest = max((row.last_listed for row in rows if row.last_listed is not None), default=None)
+    if latest is None:
+        return ["there is no symbol list, neither fetched nor held: name symbols, or sync again"]
+    notice = (
+        f"the symbol list could not be fetched: the run goes on with the {len(rows)} symbols of "
+        f"the list of {latest}"
+    )
+    return [notice]
 
 
 def _taken_listing(

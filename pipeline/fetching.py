@@ -6,17 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import TypeVar
 
 import pyarrow as pa
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    before_sleep_log,
-    retry_if_exception,
-    wait_exponential,
-    wait_random,
-)
 
 from ingest import wire
 from ingest.pacing import Lane
@@ -24,8 +15,6 @@ from ingest.remarks import remarks_gathered
 from ingest.source import (
     Outcome,
     Source,
-    SourceError,
-    TruncatedListError,
     failure_of,
 )
 from market.adjustments import Adjustment
@@ -40,6 +29,7 @@ from pipeline.membership import fetch_member_pages, fetch_sweep
 from pipeline.patience import patiently
 from pipeline.proof import bars_proof
 from pipeline.pulse import pulse, working_on
+from pipeline.retrying import retried
 from pipeline.runtime import Runtime
 from pipeline.sweeping import fetch_staged_quotes
 from pipeline.voiding import void_leases_of_the_dead
@@ -52,10 +42,7 @@ log = logging.getLogger(__name__)
 STOPPING = threading.Event()
 """Set when this process is asked to stop: batches in work are given back between two items."""
 
-_ATTEMPTS = 3
 _RENEW_S = 1.0
-_BACK_OFF = wait_exponential(multiplier=0.5, max=8) + wait_random(0, 0.5)
-_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -270,27 +257,6 @@ def _fetch_item(
     return OutcomeRow(item.subject, failed.value, "; ".join([reason, *said]))
 
 
-def _retried(call: Callable[[], _T]) -> _T:
-    """Call until it succeeds, for transient errors only: at most three times, a cut list twice.
-
-    A list that is cut is rarely whole a second later, there may be hundreds of them, and each costs
-    a request a page: the next run asks again.
-    """
-    retrying = Retrying(
-        stop=lambda state: state.attempt_number >= (2 if _is_cut(state) else _ATTEMPTS),
-        wait=lambda state: 0.2 if _is_cut(state) else _BACK_OFF(state),
-        retry=retry_if_exception(lambda e: isinstance(e, SourceError) and e.transient),
-        before_sleep=before_sleep_log(log, logging.INFO),
-        reraise=True,
-    )
-    return retrying(call)
-
-
-def _is_cut(state: RetryCallState) -> bool:
-    outcome = state.outcome
-    return outcome is not None and isinstance(outcome.exception(), TruncatedListError)
-
-
 def _fetch_klines(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
@@ -300,23 +266,24 @@ def _fetch_klines(
     period, window = plan.period, Window(item.start, item.end)
     if plan.work is Work.KLINE:
         dataset, symbol = Dataset.KLINE, parse_stock(item.subject)
-        bars = _retried(lambda: source.fetch_klines(symbol, period, window, Adjustment.NONE))
+        bars = source.fetch_klines(symbol, period, window, Adjustment.NONE)
     else:
         assert plan.board_kind is not None
         dataset, kind = Dataset.BOARD_KLINE, plan.board_kind
-        bars = _retried(lambda: source.fetch_board_klines(kind, item.subject, window))
+        bars = retried(lambda: source.fetch_board_klines(kind, item.subject, window))
     verdict = judge(runtime, dataset, period, window, bars, meanwhile=_waiting)
     haul.add(dataset.value, verdict.accepted)
     if verdict.rejected.num_rows:
         haul.add("quarantine", verdict.rejected)
-    return bars_proof(item, period, bars, verdict, runtime.calendar)
+    proof = bars_proof(item, period, bars, verdict, runtime.calendar)
+    return replace(proof, reason=proof.reason or bars.instead_of)
 
 
 def _fetch_symbol_list(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
     del runtime, plan
-    quotes = _retried(lambda: fetch_staged_quotes(source))
+    quotes = retried(lambda: fetch_staged_quotes(source))
     haul.add(Work.SYMBOL_LIST.value, quotes)
     return OutcomeRow(item.subject, Outcome.OK.value, rows=quotes.num_rows)
 
@@ -327,7 +294,7 @@ def _fetch_board_list(
     del runtime
     assert plan.board_kind is not None
     kind = plan.board_kind
-    boards = _retried(lambda: source.fetch_board_list(kind))
+    boards = retried(lambda: source.fetch_board_list(kind))
     haul.add(Work.BOARD_LIST.value, boards)
     return OutcomeRow(item.subject, Outcome.OK.value, rows=boards.num_rows)
 
@@ -336,7 +303,7 @@ def _fetch_members(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
     session = runtime.calendar.latest_started(source.now())
-    members, outcome = fetch_member_pages(runtime.catalog, source, plan, item, session, _retried)
+    members, outcome = fetch_member_pages(runtime.catalog, source, plan, item, session, retried)
     if members is not None:
         haul.add(Work.BOARD_MEMBERS.value, members)
     return outcome
@@ -346,7 +313,7 @@ def _fetch_member_sweep(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
     del runtime, plan
-    quotes, outcome = fetch_sweep(source, item, _retried)
+    quotes, outcome = fetch_sweep(source, item, retried)
     haul.add(Work.MEMBER_SWEEP.value, quotes)
     return outcome
 
@@ -357,7 +324,7 @@ def _fetch_ex_rights(
     del plan
     if (unchanged := close_shows_none(runtime, item)) is not None:
         return unchanged
-    events, asked, outcome = fetch_events(runtime, source, item, _retried)
+    events, asked, outcome = fetch_events(runtime, source, item, retried)
     haul.add(Work.EX_RIGHT.value, events)
     haul.add(ASKED, asked)
     return outcome

@@ -1,5 +1,6 @@
 """What a whole answer proves: the outcome of a fetch, and the sessions it makes complete."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pyarrow.compute as pc
@@ -22,8 +23,11 @@ def bars_proof(
     A whole answer proves every session from the start of the window to its last final bar: the
     upstream leaves out the sessions a symbol did not trade. After the last bar nothing is proven,
     for a missing bar there may only be late, unless the list of that session shows no trade.
-    A rejected row ends the proof at the session before it.
+    A rejected row ends the proof at the session before it. An answer that vouches for a part of the
+    window only proves that part.
     """
+    if bars.since is not None and item.start is not None:
+        item = replace(item, start=max(item.start, bars.since))
     complete = _complete_to(period, verdict)
     if complete is None and not verdict.rejected.num_rows and not verdict.accepted.num_rows:
         return _empty(item, bars)

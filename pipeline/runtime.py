@@ -10,8 +10,10 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from ingest.causes import plain_cause
+from ingest.domains import EASTMONEY, SINA, TENCENT
 from market.clock import Clock, SystemClock
 from market.errors import ConfigurationError
+from market.periods import FETCHED_PERIODS
 from market.sessions import TradingCalendar, exchange_calendar
 from pipeline.settings import Settings, read_settings
 from storage.aliases import read_aliases
@@ -26,7 +28,7 @@ from storage.staging import Staging
 from storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from ingest.source import Source
+    from ingest.source import KlineSource, Source
     from ingest.wire import Upstream
 
 LIVE = "live"
@@ -153,7 +155,7 @@ class Runtime:
         return SystemClock() if url is None else SimulatorClock(url)
 
     def source(self, upstream: str) -> "Source":
-        """The source of an upstream: asked directly with AKShare in reserve, or AKShare alone."""
+        """The source of an upstream, with its fail-over; it asks again for bars that failed."""
         from ingest.sources.contracts.kept import warn_of_another_version  # noqa: PLC0415
 
         warn_of_another_version()
@@ -161,10 +163,31 @@ class Runtime:
         with self._lock:
             source = self._sources.get(str(url))
             if source is None:
-                source = self._sources[str(url)] = self._made_source(upstream, url)
+                source = self._sources[str(url)] = self._composed(upstream, url)
         return source
 
-    def _made_source(self, upstream: str, url: str | None) -> "Source":
+    def _composed(self, upstream: str, url: str | None) -> "Source":
+        from ingest.sources.failover import FailoverSource  # noqa: PLC0415
+        from pipeline.retrying import retried  # noqa: PLC0415
+        from pipeline.seams import fit_at_the_seam  # noqa: PLC0415
+
+        clock, settled_at = self.clock(upstream), self.settings.settled_at
+
+        def other(name: str) -> "KlineSource":
+            from ingest.sources.sina import SinaSource  # noqa: PLC0415
+            from ingest.sources.tencent import TencentSource  # noqa: PLC0415
+
+            kind = {each.name: each for each in (SinaSource, TencentSource)}[name]
+            shown = name if url is None else f"{SIMULATOR}:{name}"
+            return kind(clock, name=shown, settled_at=settled_at)
+
+        names = {period: self.settings.failover(period) for period in FETCHED_PERIODS}
+        fit = fit_at_the_seam(
+            self.database, self.calendar, patience_s=self.settings.store_patience_s
+        )
+        return FailoverSource(self._usual(upstream, url), names, other, retried=retried, fit=fit)
+
+    def _usual(self, upstream: str, url: str | None) -> "Source":
         from ingest.sources.eastmoney_direct import DirectEastmoney  # noqa: PLC0415
         from ingest.sources.preferred import Preferred  # noqa: PLC0415
 
@@ -199,21 +222,34 @@ class Runtime:
                 )
             routes = self._upstreams.get(str(url))
             if routes is None:
-                budget = RedisBudget(
-                    redis.Redis.from_url(
-                        plain_redis_url(self.settings.budget_url),
-                        # Or a Redis that stands still would hold a thread for ever.
-                        socket_timeout=10,
-                        socket_connect_timeout=5,
-                        health_check_interval=15,
-                    ),
-                    domain="eastmoney" if url is None else SIMULATOR,
-                    egress=self.settings.egress_id,
-                    windows=self.settings.windows_for(LIVE if url is None else SIMULATOR),
+                client = redis.Redis.from_url(
+                    plain_redis_url(self.settings.budget_url),
+                    # Or a Redis that stands still would hold a thread for ever.
+                    socket_timeout=10,
+                    socket_connect_timeout=5,
+                    health_check_interval=15,
                 )
-                routes = {"eastmoney": wire.Upstream(budget, url)}
+                routes = {
+                    domain: wire.Upstream(
+                        RedisBudget(
+                            client,
+                            domain=domain if url is None else _simulated(domain),
+                            egress=self.settings.egress_id,
+                            windows=self.settings.windows_of(
+                                domain, LIVE if url is None else SIMULATOR
+                            ),
+                        ),
+                        url,
+                    )
+                    for domain in (EASTMONEY, SINA, TENCENT)
+                }
                 self._upstreams[str(url)] = routes
         return routes
+
+
+def _simulated(domain: str) -> str:
+    """The name of a simulated upstream's budget: each has its own, as the real ones have."""
+    return SIMULATOR if domain == EASTMONEY else f"{SIMULATOR}:{domain}"
 
 
 def plain_redis_url(url: str) -> str:

@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingest.domains import EASTMONEY, SINA, TENCENT
 from ingest.rates import RateWindow, parse_windows
 from ingest.simulator import defaults
 from market.errors import ConfigurationError
+from market.periods import Period
 from market.sessions import SESSION_CLOSE, SETTLED_AT
 
 LOCAL_BROKER = "redis://localhost:6379/1"
@@ -28,6 +30,15 @@ _SCHEMES = {
     "celery_result_backend": _REDIS,
     "budget_redis_url": (*_REDIS, "unix"),
 }
+
+
+_NOBODY = "none"
+_FAILOVERS = {"failover_daily": (SINA, TENCENT), "failover_minute": (SINA,)}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    words = tuple(word.strip().lower() for word in text.split(","))
+    return () if words == (_NOBODY,) else words
 
 
 def _spelt(schemes: tuple[str, ...]) -> str:
@@ -86,7 +97,19 @@ class Settings(BaseSettings):
     budget_eastmoney: str = Field(
         default="1/1s,180/300s", description="Requests permitted to Eastmoney per egress address"
     )
+    budget_sina: str = Field(
+        default="1/1s,200/300s", description="Requests permitted to Sina per egress address"
+    )
+    budget_tencent: str = Field(
+        default="1/1s,250/300s", description="Requests permitted to Tencent per egress address"
+    )
     budget_simulator: str = Field(default="50/1s", description="Requests permitted to a simulator")
+    failover_daily: str = Field(
+        default="sina,tencent", description="Who is asked for daily bars, in turn; none: nobody"
+    )
+    failover_minute: str = Field(
+        default="sina", description="Who is asked for minute bars, in turn; none: nobody"
+    )
     budget_redis_url: str | None = Field(
         default=None, description="Redis that keeps the budgets; unset: the result backend's"
     )
@@ -153,13 +176,23 @@ class Settings(BaseSettings):
         default=None, description="user:password of the monitor; it is never run open"
     )
 
-    @field_validator("budget_eastmoney", "budget_simulator")
+    @field_validator("budget_eastmoney", "budget_sina", "budget_tencent", "budget_simulator")
     @classmethod
     def _readable_budget(cls, text: str) -> str:
         try:
             parse_windows(text)
         except ConfigurationError as error:
             raise ValueError(error.message) from error
+        return text
+
+    @field_validator("failover_daily", "failover_minute")
+    @classmethod
+    def _known_failover(cls, text: str, info: ValidationInfo) -> str:
+        known = _FAILOVERS[str(info.field_name)]
+        names = _names(text)
+        wrong = [name for name in names if name not in known]
+        if wrong or len(set(names)) < len(names):
+            raise ValueError(f"use {', '.join(known)}, each once and in the order wanted, or none")
         return text
 
     @field_validator("settled_at")
@@ -226,7 +259,20 @@ class Settings(BaseSettings):
 
     def windows_for(self, upstream: str) -> tuple[RateWindow, ...]:
         """The budget of an upstream: Eastmoney's if live, the simulator's otherwise."""
-        return parse_windows(self.budget_eastmoney if upstream == "live" else self.budget_simulator)
+        return self.windows_of(EASTMONEY, upstream)
+
+    def windows_of(self, domain: str, upstream: str) -> tuple[RateWindow, ...]:
+        """The budget of a risk domain: its own if live, the simulator's otherwise."""
+        live = {
+            EASTMONEY: self.budget_eastmoney,
+            SINA: self.budget_sina,
+            TENCENT: self.budget_tencent,
+        }
+        return parse_windows(live[domain] if upstream == "live" else self.budget_simulator)
+
+    def failover(self, period: Period) -> tuple[str, ...]:
+        """Who is asked for bars of a period where Eastmoney is away, in turn."""
+        return _names(self.failover_daily if period is Period.DAILY else self.failover_minute)
 
 
 _current: Settings | None = None

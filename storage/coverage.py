@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
 
 from market.sessions import TradingCalendar, Window, exchange_calendar
 from storage.database import Database
@@ -167,10 +167,21 @@ def read_coverage(database: Database, dataset: str, period: str) -> dict[str, Co
 
     Datasets are ``kline``, ``board_kline``, and ``board_members`` with the period ``session``.
     """
+    return _read(database, coverage.c.dataset == dataset, coverage.c.period == period)
+
+
+def read_coverage_of(database: Database, dataset: str, period: str, subject: str) -> Coverage:
+    """Coverage of one series; without ranges if nothing of it is covered."""
+    mine = (coverage.c.dataset == dataset, coverage.c.period == period)
+    found = _read(database, *mine, coverage.c.subject == subject)
+    return found.get(subject, Coverage(()))
+
+
+def _read(database: Database, *conditions: ColumnElement[bool]) -> dict[str, Coverage]:
     with database.reading() as connection:
         rows = connection.execute(
             select(coverage.c.subject, coverage.c.covered_from, coverage.c.covered_to)
-            .where(coverage.c.dataset == dataset, coverage.c.period == period)
+            .where(*conditions)
             .order_by(coverage.c.subject, coverage.c.covered_from)
         ).all()
     ranges: dict[str, list[Window]] = {}

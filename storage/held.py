@@ -81,3 +81,36 @@ def final_close_before(database: Database, name: str, before: date, *, since: da
     if found is None or found.state != BarState.FINAL.value:
         return None
     return float(found.close)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBar:
+    """Which bar is held, and from whom.
+
+    Attributes:
+        session: The day it belongs to.
+        end_at: Its end, Unix seconds.
+        source: Who delivered it.
+    """
+
+    session: date
+    end_at: int
+    source: str
+
+
+def held_bars(database: Database, name: str, period: Period, window: Window) -> list[HeldBar]:
+    """The bars held of a symbol within a window, ascending; none of minutes that SQL has dropped.
+
+    Raises:
+        StorageError: The database cannot be used.
+    """
+    bars = KLINE_TABLES[Dataset.KLINE, period]
+    query = (
+        select(bars.c.session, bars.c.end_at, bars.c.source)
+        .join(symbol, symbol.c.id == bars.c.symbol_id)
+        .where(symbol.c.symbol == name)
+        .where(bars.c.session >= window.start, bars.c.session <= window.end)
+        .order_by(bars.c.end_at)
+    )
+    with database.reading() as connection:
+        return [HeldBar(*row) for row in connection.execute(query)]

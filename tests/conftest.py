@@ -25,6 +25,8 @@ _KEPT = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "REQUIRE_SERVICES", "TERM", 
 for _name in set(os.environ) - _KEPT:
     if not _name.startswith(("PYTEST_", "TEST_")):
         del os.environ[_name]
+# A fault of Eastmoney's must be seen as it is, and not be hidden by whoever steps in.
+os.environ["FAILOVER_DAILY"] = os.environ["FAILOVER_MINUTE"] = "none"
 os.environ["TZ"] = "America/New_York"
 time.tzset()
 # Subprocesses run in other folders and must import this tree too.

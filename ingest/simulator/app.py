@@ -1,35 +1,24 @@
 """One request, from arrival to the last byte: faults met, data read, answer written."""
 
 import asyncio
-import json
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 
 from aiohttp import web
 
-from ingest.simulator import eastmoney
-from ingest.simulator.clist import clist
 from ingest.simulator.clock import MarketClock
-from ingest.simulator.eastmoney import Body, Query, Spoiling
+from ingest.simulator.eastmoney import Spoiling
 from ingest.simulator.faults import Fault, FaultBook
 from ingest.simulator.market import Market
+from ingest.simulator.replies import Reply
 from ingest.simulator.request_log import LogEntry, RequestLog
+from ingest.simulator.routes import Route, asked_domain, find_route, matched_words
 
-_Endpoint = Callable[[Market, Query, datetime, Spoiling], Body]
-
-_ENDPOINTS: dict[str, _Endpoint] = {
-    "/api/qt/clist/get": clist,
-    "/api/qt/stock/kline/get": eastmoney.kline,
-    "/api/qt/stock/trends2/get": eastmoney.trends,
-    "/api/qt/stock/get": eastmoney.quote,
-}
-_SLOW = frozenset({"/api/qt/clist/get"})
-"""Endpoints whose first answer may take seconds in a large market."""
-
-_LOGGED = ("secid", "fs", "pn", "pz", "fid", "klt", "fqt", "beg", "end", "ndays")
+_LOGGED = (
+    *("secid", "fs", "pn", "pz", "fid", "klt", "fqt", "beg", "end", "ndays"),
+    *("symbol", "scale", "datalen", "factor", "param", "code"),
+)
 _FLAGS = {
     "data_null": "no_data",
     "empty_success": "empty",
@@ -62,7 +51,7 @@ class Simulation:
 
 
 class UpstreamApp:
-    """Answers data requests as the upstream does.
+    """Answers data requests as the upstreams do.
 
     Args:
         simulation: What the requests act on.
@@ -77,20 +66,22 @@ class UpstreamApp:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         at = time.monotonic()
-        query = dict(request.query)
+        route, found = find_route(request.path)
+        query = {**request.query, **found}
         entry = self._simulation.log.begin(
             at,
             time.time(),
             client=request.remote or "",
             method=request.method,
             host=request.host,
+            domain=asked_domain(request.host, route),
             path=request.path,
             query={name: query[name] for name in _LOGGED if name in query},
         )
         met = self._simulation.faults.meeting(_facts(entry), at)
         status, outcome = _BROKEN, "error"
         try:
-            response, outcome = await self._answer(request, query, met)
+            response, outcome = await self._answer(request, route, query, met)
             status = response.status if response.prepared or not _is_closed(request) else _CLOSED
         except ConnectionError:
             status, outcome = _CLOSED, "client_gone"
@@ -110,47 +101,47 @@ class UpstreamApp:
         self._lists.shutdown(wait=False, cancel_futures=True)
 
     async def _answer(
-        self, request: web.BaseRequest, query: dict[str, str], met: list[Fault]
+        self,
+        request: web.BaseRequest,
+        route: Route | None,
+        query: dict[str, str],
+        met: list[Fault],
     ) -> tuple[web.StreamResponse, str]:
         instead = await _refusal(request, met)
         if instead is not None:
             return instead, "refused"
-        endpoint = _ENDPOINTS.get(request.path)
-        if endpoint is None:
+        reply = None if route is None else await self._reply(route, query, met)
+        if reply is None:
             return web.Response(status=404, text="404 page not found"), "not_found"
-        body = await self._body(request.path, endpoint, query, met)
-        outcome = "ok" if body["data"] is not None else "no_data"
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-        callback = query.get("cb")
-        kind = "application/json"
-        if callback:
-            text, kind = f"{callback}({text});", "text/javascript"
-        return await _sent(request, text.encode(), kind, met), outcome
+        return await _sent(request, reply.text.encode(), reply.kind, met), reply.outcome
 
-    async def _body(
-        self, path: str, endpoint: _Endpoint, query: dict[str, str], met: list[Fault]
-    ) -> Body:
+    async def _reply(self, route: Route, query: dict[str, str], met: list[Fault]) -> Reply | None:
         market, now = self._simulation.market, self._simulation.clock.now()
         spoiling = _spoiling(met)
         if any(fault.name == "half_bars" for fault in met):
             now = min(now, market.unfinished(now))
-        if any(fault.name == "stale_page" for fault in met) and path in _SLOW:
+        if any(fault.name == "stale_page" for fault in met) and route.is_slow:
             now = market.session_before(now)
-        if path in _SLOW:
+        if route.is_slow:
             loop = asyncio.get_running_loop()
-            body = await loop.run_in_executor(self._lists, endpoint, market, query, now, spoiling)
-        else:
-            body = endpoint(market, query, now, spoiling)
-        if spoiling.no_data:
-            body["data"] = None
-        return body
+            return await loop.run_in_executor(
+                self._lists, route.answer, market, query, now, spoiling
+            )
+        return route.answer(market, query, now, spoiling)
 
 
 def _facts(entry: LogEntry) -> dict[str, str]:
     """A request by the words that faults match on."""
     asked = f"{entry.query.get('secid', '')} {entry.query.get('fs', '')}"
     board = next((w[w.index("BK") :] for w in asked.split() if "BK" in w), "")
-    return {**entry.query, "path": entry.path, "client": entry.client, "board": board}
+    return {
+        **matched_words(entry.query),
+        **entry.query,
+        "path": entry.path,
+        "client": entry.client,
+        "board": board,
+        "host": f"{entry.domain} {entry.host}",
+    }
 
 
 def _spoiling(met: list[Fault]) -> Spoiling:

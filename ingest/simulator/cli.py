@@ -25,6 +25,7 @@ examples:
   PROGRAM --replay recordings/
   PROGRAM --fault drop:probability=0.05 --fault latency:seconds=0.2,path=kline
   PROGRAM --fault ban:seconds=120 --log requests.jsonl
+  PROGRAM --fault drop:host=eastmoney
 
 while it runs, under /__simulator__/:
   GET health, market, clock, faults, log[?since=SEQ]
@@ -32,7 +33,7 @@ while it runs, under /__simulator__/:
   DELETE faults[?id=N], log
 
 faults: {", ".join(FAULTS)}
-any fault also takes: path, fs, secid, board, klt, fqt, pn, client, probability, count, skip
+any fault also takes: path, fs, host, secid, board, klt, fqt, pn, client, probability, count, skip
 """
 
 
@@ -130,8 +131,8 @@ def _die_with_parent() -> None:
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
-        description="A market on this machine: answers as Eastmoney does, so that AKShare's own "
-        "functions work against it.",
+        description="A market on this machine: answers as Eastmoney, Sina and Tencent do, so that "
+        "AKShare's own functions work against it.",
         epilog=_EXAMPLES.replace("PROGRAM", program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

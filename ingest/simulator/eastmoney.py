@@ -82,7 +82,7 @@ def kline(market: Market, query: Query, now: datetime, spoiling: Spoiling) -> Bo
     if secid is None or klt not in KLT or fqt not in FQT:
         return envelope(None, rc=RC_UNKNOWN_SECID, rt=1, full=1)
     if spoiling.other:
-        secid = _another(market, secid, now)
+        secid = another(market, secid, now)
     series = market.kline(secid, klt, fqt if spoiling.fqt is None else spoiling.fqt, now)
     if series is None:
         return envelope(None, rc=RC_NO_SUCH_CODE, rt=1, full=1)
@@ -110,7 +110,7 @@ def trends(market: Market, query: Query, now: datetime, spoiling: Spoiling) -> B
     if secid is None:
         return envelope(None, rc=RC_UNKNOWN_SECID, rt=1, full=1)
     if spoiling.other:
-        secid = _another(market, secid, now)
+        secid = another(market, secid, now)
     found = market.trends(secid, min(max(number(query, "ndays", 1), 1), 5), now)
     if found is None:
         return envelope(None, rc=RC_NO_SUCH_CODE, rt=1, full=1)
@@ -221,7 +221,7 @@ def _in_other_units(line: str, factor: float) -> str:
     return ",".join(cells)
 
 
-def _another(market: Market, secid: SecId, now: datetime) -> SecId:
+def another(market: Market, secid: SecId, now: datetime) -> SecId:
     """The listed symbol, or the board, whose code comes after one's own."""
     if secid.market == BOARD_MARKET:
         tables = [market.boards(kind, now) for kind in BoardKind]

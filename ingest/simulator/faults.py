@@ -5,10 +5,11 @@ A fault is a flat set of words, the same on the command line and over HTTP::
     latency:seconds=0.3,jitter=0.1,path=kline
     {"name": "http_status", "status": 429, "secid": "1.600519", "count": 3, "probability": 0.5}
 
-``name`` is one of :data:`FAULTS`; ``path``, ``fs``, ``secid``, ``board``, ``klt``, ``fqt``, ``pn``
-and ``client`` say which requests it meets (``path`` and ``fs`` by a part of them, the others as a
-whole); ``count`` how many, ``skip`` how many matching ones pass before, ``probability`` how likely;
-the rest belongs to the fault.
+``name`` is one of :data:`FAULTS`; ``path``, ``fs``, ``host``, ``secid``, ``board``, ``klt``,
+``fqt``, ``pn`` and ``client`` say which requests it meets (``path``, ``fs`` and ``host`` by a part
+of them, the others as a whole); ``count`` how many, ``skip`` how many matching ones pass before,
+``probability`` how likely; the rest belongs to the fault. ``host`` also takes the name of an
+upstream: ``drop:host=eastmoney`` is Eastmoney switched off, and nobody else.
 """
 
 import random
@@ -70,7 +71,7 @@ slow_loris         the body trickles: ``chunk`` bytes every ``interval`` seconds
 =================  ================================================================================
 """
 
-_MATCHED_BY_PART = ("path", "fs")
+_MATCHED_BY_PART = ("path", "fs", "host")
 _MATCHED_WHOLE = ("secid", "board", "klt", "fqt", "pn", "client")
 _WORDS = ("name", "count", "skip", "probability", *_MATCHED_BY_PART, *_MATCHED_WHOLE)
 

@@ -20,7 +20,8 @@ class LogEntry:
         wall: Unix seconds of arrival.
         client: Address of the peer.
         method: GET, as a rule.
-        host: The Host header: which upstream the client believed to ask.
+        host: The Host header: which server the client believed to ask.
+        domain: The upstream that is: ``eastmoney``, ``sina`` or ``tencent``.
         path: Without the query.
         query: Those of the parameters that say what was asked for.
         status: HTTP status; 0 if the connection was closed instead, -1 while in progress.
@@ -37,6 +38,7 @@ class LogEntry:
     host: str
     path: str
     query: dict[str, str]
+    domain: str = ""
     status: int = -1
     outcome: str = ""
     seconds: float = 0.0
@@ -58,12 +60,12 @@ class RequestLog:
 
     def begin(
         self, at: float, wall: float, *, client: str, method: str, host: str, path: str,
-        query: dict[str, str],
+        query: dict[str, str], domain: str = "",
     ) -> LogEntry:  # fmt: skip
         """Note an arrival."""
         with self._lock:
             self._seq += 1
-            entry = LogEntry(self._seq, at, wall, client, method, host, path, query)
+            entry = LogEntry(self._seq, at, wall, client, method, host, path, query, domain)
             self._entries.append(entry)
         return entry
 

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from ingest import wire
+from ingest.domains import risk_domain
 from ingest.pacing import Lane, Permit, UnlimitedBudget
 from ingest.source import (
     KnownUnreachableError,
@@ -32,7 +33,9 @@ class CountingBudget:
     lanes: list[Lane] = field(default_factory=list)
     sent: list[float] = field(default_factory=list)
 
-    def acquire(self, lane: Lane, deadline: float, alive: Callable[[], None]) -> Permit:
+    def acquire(
+        self, lane: Lane, deadline: float, alive: Callable[[], None], **_: object
+    ) -> Permit:
         """Grant and note."""
         alive()
         assert deadline > time.monotonic()
@@ -243,4 +246,4 @@ def test_importing_the_wire_patches_nothing() -> None:
 )
 def test_all_hosts_of_an_upstream_are_one_risk_domain(host: str, domain: str) -> None:
     """A ban falls on the upstream, whichever of its hosts was asked."""
-    assert wire.risk_domain(host) == domain
+    assert risk_domain(host) == domain

@@ -39,6 +39,7 @@ def test_the_log_holds_every_request_with_what_was_asked(simulator: SimulatorSer
         "secid": "1.600519", "klt": "101", "fqt": "0", "beg": "20250101", "end": "20251231",
     }  # fmt: skip
     assert (first["host"], first["client"]) == ("push2his.eastmoney.com", "127.0.0.1")
+    assert [entry["domain"] for entry in entries] == ["eastmoney", "eastmoney", "127.0.0.1"]
     assert (first["status"], first["outcome"]) == (200, "ok")
     assert second["query"] == {"fs": "b:BK0596", "pn": "2"}
     assert (third["status"], third["outcome"]) == (404, "not_found")

@@ -1,0 +1,275 @@
+"""One source that asks others where the usual one is away.
+
+Only bars of symbols have a fail-over, and only where the usual source shows that it is away
+(:data:`AWAY`): a code it does not know, a window without bars or a body that cannot be read are
+facts about the data, which another source would only hide.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from functools import cache
+from typing import Protocol, TypeVar
+
+import pyarrow as pa
+
+from ingest import wire
+from ingest.source import (
+    BannedError,
+    Bars,
+    FoundExRights,
+    KlineSource,
+    KnownUnreachableError,
+    Outcome,
+    Source,
+    SourceError,
+    ThrottledError,
+    UnreachableError,
+    UpstreamFailedError,
+    UpstreamTimeoutError,
+)
+from market.adjustments import Adjustment
+from market.boards import BoardKind
+from market.periods import Period
+from market.sessions import Window
+from market.symbols import Symbol
+
+log = logging.getLogger(__name__)
+
+AWAY = (
+    BannedError,
+    UnreachableError,
+    ThrottledError,
+    UpstreamFailedError,
+    UpstreamTimeoutError,
+)
+"""Banned, unreachable, throttling, answering with server errors, silent."""
+_KNOWN_BEFORE = (BannedError, KnownUnreachableError)
+"""Nothing was sent: whoever keeps that memory also knows when to try again."""
+
+_T = TypeVar("_T")
+
+
+class Retried(Protocol):
+    """Calls again as long as an error is transient, a few times."""
+
+    def __call__(self, call: Callable[[], _T], /) -> _T:
+        """What the call gives in the end."""
+        ...
+
+
+Fit = Callable[[Symbol, Period, Window, Bars], Bars]
+"""What of another source's answer may stand beside the bars held; raises a :class:`SourceError`."""
+
+
+class AwayError(SourceError):
+    """The usual source is away, and no other has the bars: ``outcome`` says how it is away."""
+
+    def __init__(self, message: str, context: Mapping[str, object] | None = None) -> None:
+        super().__init__(message, context)
+        self.outcome = Outcome(str(self.context.get("outcome", Outcome.UNREACHABLE)))
+
+
+class Presence:
+    """Remembers that an upstream is away, so that not every symbol waits for it to say so.
+
+    Requests that fail in a row, on any thread of the process, count together. After some of them
+    nothing is sent for a while; then one caller tries, and the others go on without.
+
+    Args:
+        most: So many failures in a row, and it is away.
+        retry_after_s: For so long it is not tried again.
+    """
+
+    def __init__(self, *, most: int = 3, retry_after_s: float = 30.0) -> None:
+        self._most = most
+        self._retry_after_s = retry_after_s
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._until = 0.0
+        self._last: SourceError | None = None
+
+    def ask(self, call: Callable[[], _T]) -> _T:
+        """One request, and what it shows.
+
+        Raises:
+            AwayError: It is known to be away: nothing was sent.
+            SourceError: The call's.
+        """
+        self._check()
+        try:
+            answer = call()
+        except AWAY as error:
+            if not isinstance(error, _KNOWN_BEFORE):
+                self._note(error)
+            raise
+        except SourceError as error:
+            if _answered(error):
+                self._clear()
+            raise
+        self._clear()
+        return answer
+
+    def _check(self) -> None:
+        with self._lock:
+            if self._failures < self._most or self._last is None:
+                return
+            now = time.monotonic()
+            if now >= self._until:
+                self._until = now + self._retry_after_s  # this caller tries
+                return
+            last = self._last
+        raise AwayError(last.message, {**last.context, "outcome": last.outcome.value})
+
+    def _note(self, error: SourceError) -> None:
+        with self._lock:
+            self._failures += 1
+            self._until = time.monotonic() + self._retry_after_s
+            self._last = error
+
+    def _clear(self) -> None:
+        with self._lock:
+            self._failures, self._last = 0, None
+
+
+def _answered(error: SourceError) -> bool:
+    """Whether a failure is an answer of the upstream, and not of this side."""
+    return error.outcome in (
+        Outcome.UNKNOWN_SYMBOL,
+        Outcome.MALFORMED,
+        Outcome.TRUNCATED,
+        Outcome.SCHEMA_DRIFT,
+        Outcome.OTHER_SYMBOL,
+        Outcome.NOT_SERVED,
+        Outcome.INVALID,
+    )
+
+
+class FailoverSource:
+    """The :class:`ingest.source.Source` that asks others for bars where the usual one is away.
+
+    An answer is always one source's whole answer. Everything but the unadjusted bars of symbols is
+    the usual source's alone. Bars of symbols are asked for again here, and need not be by callers.
+
+    Args:
+        usual: Asked first.
+        others: Names of those that are asked in turn, by the period of the bars; if nobody is, the
+            usual source is always asked, however often it has failed.
+        make: Makes one of the others when it is first asked: most processes never need them.
+        retried: How often a source is asked before it counts as away for a symbol.
+        fit: What of another's answer may stand beside the bars held.
+    """
+
+    def __init__(
+        self,
+        usual: Source,
+        others: Mapping[Period, Sequence[str]],
+        make: Callable[[str], KlineSource],
+        *,
+        retried: Retried,
+        fit: Fit,
+    ) -> None:
+        self.name = usual.name
+        self._usual = usual
+        self._others = others
+        self._make = cache(make)
+        self._retried = retried
+        self._fit = fit
+        names = {name for period in others.values() for name in period}
+        self._presence = {name: Presence() for name in (names and {usual.name, *names})}
+
+    def now(self) -> datetime:
+        """Exchange time, by the usual source's clock."""
+        return self._usual.now()
+
+    def fetch_klines(
+        self,
+        symbol: Symbol,
+        period: Period,
+        window: Window,
+        adjustment: Adjustment = Adjustment.NONE,
+    ) -> Bars:
+        """Bars of one symbol within a closed window of sessions, by whoever has them.
+
+        Raises:
+            AwayError: The usual source is away, and no other has them.
+            SourceError: The usual source's own answer, typed by cause.
+        """
+
+        def usual() -> Bars:
+            return self._usual.fetch_klines(symbol, period, window, adjustment)
+
+        others = self._others.get(period, ()) if adjustment is Adjustment.NONE else ()
+        if not others:
+            return self._retried(lambda: self._asked(usual))
+        try:
+            # A ban is not waited out by whoever has somebody else to ask.
+            with wire.observed_within(wait_out_ban=False):
+                return self._retried(lambda: self._asked(usual))
+        except (*AWAY, AwayError) as error:
+            return self._of_others(symbol, period, window, others, error)
+
+    def _of_others(
+        self,
+        symbol: Symbol,
+        period: Period,
+        window: Window,
+        others: Sequence[str],
+        away: SourceError,
+    ) -> Bars:
+        said = [away.message]
+        for name in others:
+            other, presence = self._make(name), self._presence[name]
+            try:
+                with wire.observed_within(wait_out_ban=False):
+                    bars = self._retried(
+                        lambda other=other, presence=presence: presence.ask(  # type: ignore[misc]
+                            lambda: other.fetch_klines(symbol, period, window)
+                        )
+                    )
+                if not bars.table.num_rows:
+                    # It may only be late: that is no proof, as it is where the usual one says so.
+                    said.append(f"{other.name} has no {period} bars of {symbol} in {window}")
+                    continue
+                bars = self._fit(symbol, period, window, bars)
+            except SourceError as error:
+                said.append(error.message)
+                continue
+            log.info("%s: %s bars of %s, for %s", symbol, period, other.name, away.message)
+            return replace(bars, instead_of=f"from {other.name}, for {away.message}")
+        raise AwayError(
+            "; ".join(said), {"symbol": str(symbol), "outcome": away.outcome.value}
+        ) from away
+
+    def fetch_ex_rights(
+        self,
+        symbol: Symbol,
+        session: date,
+        reference: float | None = None,
+        held: pa.Table | None = None,
+    ) -> FoundExRights:
+        """All ex-rights of one symbol: the usual source's."""
+        return self._asked(lambda: self._usual.fetch_ex_rights(symbol, session, reference, held))
+
+    def fetch_quotes(self) -> pa.Table:
+        """Quotes of all listed A shares: the usual source's."""
+        return self._asked(self._usual.fetch_quotes)
+
+    def fetch_board_list(self, kind: BoardKind) -> pa.Table:
+        """All boards of a kind: the usual source's."""
+        return self._asked(lambda: self._usual.fetch_board_list(kind))
+
+    def fetch_board_members(self, kind: BoardKind, board: str) -> pa.Table:
+        """Members of a board: the usual source's."""
+        return self._asked(lambda: self._usual.fetch_board_members(kind, board))
+
+    def fetch_board_klines(self, kind: BoardKind, board: str, window: Window) -> Bars:
+        """Daily bars of a board: the usual source's."""
+        return self._asked(lambda: self._usual.fetch_board_klines(kind, board, window))
+
+    def _asked(self, call: Callable[[], _T]) -> _T:
+        presence = self._presence.get(self.name)
+        return call() if presence is None else presence.ask(call)
