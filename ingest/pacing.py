@@ -59,15 +59,24 @@ def _nothing() -> None:
 class Budget(Protocol):
     """Grants permission to send one request to one upstream."""
 
-    def acquire(self, lane: Lane, deadline: float, alive: Callable[[], None] = _nothing) -> Permit:
+    def acquire(
+        self,
+        lane: Lane,
+        deadline: float,
+        alive: Callable[[], None] = _nothing,
+        *,
+        wait_out_ban: bool = True,
+    ) -> Permit:
         """Wait for a permit.
 
         Args:
             lane: Who asks.
             deadline: ``time.monotonic()`` instant after which waiting is pointless.
             alive: Called about once a second while waiting; what it raises ends the wait.
+            wait_out_ban: Whether the end of a ban is waited for, too.
 
         Raises:
+            BannedError: The upstream has banned the address, and the end is not waited for.
             BudgetUnavailableError: No permit comes before the deadline, or Redis is away until
                 then.
         """
@@ -125,8 +134,16 @@ class RedisBudget:
         self._epoch = ""
         self._granted: dict[str, int] = {}
 
-    def acquire(self, lane: Lane, deadline: float, alive: Callable[[], None] = _nothing) -> Permit:
-        """Wait for a permit. See :meth:`Budget.acquire`."""
+    def acquire(
+        self,
+        lane: Lane,
+        deadline: float,
+        alive: Callable[[], None] = _nothing,
+        *,
+        wait_out_ban: bool = True,
+    ) -> Permit:
+        """Wait for a permit. See :meth:`Budget.acquire`; no ban is noticed here."""
+        del wait_out_ban
         ticket = uuid.uuid4().hex
         began = time.monotonic()
         try:
@@ -237,7 +254,14 @@ def _server_now(client: "redis.Redis") -> int:
 class UnlimitedBudget:
     """A budget that never waits: for an upstream on this machine that has no limit of its own."""
 
-    def acquire(self, lane: Lane, deadline: float, alive: Callable[[], None] = _nothing) -> Permit:
+    def acquire(
+        self,
+        lane: Lane,
+        deadline: float,
+        alive: Callable[[], None] = _nothing,
+        *,
+        wait_out_ban: bool = True,
+    ) -> Permit:
         """Grant at once."""
-        del lane, deadline, alive
+        del lane, deadline, alive, wait_out_ban
         return Permit(0.0)

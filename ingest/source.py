@@ -28,6 +28,7 @@ class Outcome(StrEnum):
     NOT_SERVED = "not_served"
     UNKNOWN_SYMBOL = "unknown_symbol"
     THROTTLED = "throttled"
+    BANNED = "banned"
     UNREACHABLE = "unreachable"
     UPSTREAM_ERROR = "upstream_error"
     TIMEOUT = "timeout"
@@ -72,6 +73,12 @@ class ThrottledError(SourceError):
 
     outcome = Outcome.THROTTLED
     transient = True
+
+
+class BannedError(SourceError):
+    """The upstream has banned the address: nothing is sent before the ban's next probe."""
+
+    outcome = Outcome.BANNED
 
 
 class UnreachableError(SourceError):

@@ -80,6 +80,7 @@ class Observation:
     lane: Lane
     deadline: float
     alive: Callable[[], None]
+    wait_out_ban: bool = True
     exchanges: list[Exchange] = field(default_factory=list)
 
     @property
@@ -98,6 +99,7 @@ def observed(
     lane: Lane,
     deadline: float,
     alive: Callable[[], None] = lambda: None,
+    wait_out_ban: bool = True,
 ) -> Iterator[Observation]:
     """Note every request made inside, and say how, in which lane and until when it is sent.
 
@@ -109,8 +111,10 @@ def observed(
             for.
         alive: Called before and after every request, and about once a second while a permit is
             waited for. What it raises ends the fetch.
+        wait_out_ban: Whether a request waits for the end of a ban, up to the deadline; else it
+            fails at once, for whoever has another upstream to ask.
     """
-    observation = Observation(upstreams, lane, deadline, alive)
+    observation = Observation(upstreams, lane, deadline, alive, wait_out_ban)
     token = _observation.set(observation)
     try:
         yield observation
@@ -119,8 +123,11 @@ def observed(
 
 
 @contextmanager
-def observed_within() -> Iterator[Observation]:
+def observed_within(*, wait_out_ban: bool | None = None) -> Iterator[Observation]:
     """Note the requests made inside with their bodies; the block around notes them without.
+
+    Args:
+        wait_out_ban: As in :func:`observed`; None: as the block around has it.
 
     Raises:
         SourceError: There is no block around, so nobody says how to reach an upstream.
@@ -129,7 +136,11 @@ def observed_within() -> Iterator[Observation]:
     if outer is None:
         raise SourceError("a fetch was tried outside wire.observed: it has no budget")
     with observed(
-        outer.upstreams, lane=outer.lane, deadline=outer.deadline, alive=outer.alive
+        outer.upstreams,
+        lane=outer.lane,
+        deadline=outer.deadline,
+        alive=outer.alive,
+        wait_out_ban=outer.wait_out_ban if wait_out_ban is None else wait_out_ban,
     ) as inner:
         try:
             yield inner
@@ -196,7 +207,12 @@ class UpstreamAdapter(HTTPAdapter):
                 f"the batch's deadline passed before {target.hostname} was asked",
                 {"host": target.hostname},
             )
-        permit = upstream.budget.acquire(observation.lane, observation.deadline, observation.alive)
+        permit = upstream.budget.acquire(
+            observation.lane,
+            observation.deadline,
+            observation.alive,
+            wait_out_ban=observation.wait_out_ban,
+        )
         connect_s, read_s = self._timeout
         # A second silence in a row decides: it need not be waited for as long as the first.
         options["timeout"] = (connect_s, read_s / 2 if in_doubt else read_s)
