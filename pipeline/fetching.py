@@ -6,26 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TypeVar
 
 import pyarrow as pa
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    before_sleep_log,
-    retry_if_exception,
-    wait_exponential,
-    wait_random,
-)
 
 from ingest import wire
 from ingest.pacing import Lane
 from ingest.source import (
+    BannedError,
     EmptyBoardError,
     Outcome,
     Source,
-    SourceError,
-    TruncatedListError,
     failure_of,
 )
 from market.adjustments import Adjustment
@@ -39,6 +29,7 @@ from pipeline.identity import process_identity
 from pipeline.patience import patiently
 from pipeline.proof import bars_proof, empty_board
 from pipeline.pulse import pulse, working_on
+from pipeline.retrying import retried
 from pipeline.runtime import Runtime
 from pipeline.sweeping import fetch_sweep
 from pipeline.voiding import void_leases_of_the_dead
@@ -51,10 +42,7 @@ log = logging.getLogger(__name__)
 STOPPING = threading.Event()
 """Set when this process is asked to stop: batches in work are given back between two items."""
 
-_ATTEMPTS = 3
 _RENEW_S = 1.0
-_BACK_OFF = wait_exponential(multiplier=0.5, max=8) + wait_random(0, 0.5)
-_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -228,6 +216,12 @@ def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
         if STOPPING.is_set():
             runtime.ledger.release_batch(claim)
         raise
+    except BannedError as error:
+        # Nothing is wrong with what it was to fetch: it is handed out again, as long as the run may
+        # last.
+        log.warning("%s is given back: %s", _name(claim), error)
+        runtime.ledger.release_batch(claim)
+        return {"banned": error.message}
 
 
 def _fetch_items(
@@ -237,6 +231,7 @@ def _fetch_items(
 
     Raises:
         BatchInterruptedError: The batch was lost, or the worker stops.
+        BannedError: The batch's deadline passed while the address is banned.
     """
     for item in plan.items:
         hold.alive()
@@ -254,7 +249,7 @@ def _fetch_item(
 ) -> OutcomeRow:
     try:
         return _FETCHERS[plan.work](runtime, plan, item, source, haul)
-    except BatchInterruptedError:
+    except (BatchInterruptedError, BannedError):
         raise
     except QuantsyncError as error:
         outcome, reason = failure_of(error)
@@ -263,27 +258,6 @@ def _fetch_item(
         outcome, reason = failure_of(error)
         log.exception("%s failed in a way nobody foresaw", item.subject)
     return OutcomeRow(item.subject, outcome.value, reason)
-
-
-def _retried(call: Callable[[], _T]) -> _T:
-    """Call until it succeeds, for transient errors only: at most three times, a cut list twice.
-
-    A list that is cut is rarely whole a second later, there may be hundreds of them, and each costs
-    a request a page: the next run asks again.
-    """
-    retrying = Retrying(
-        stop=lambda state: state.attempt_number >= (2 if _is_cut(state) else _ATTEMPTS),
-        wait=lambda state: 0.2 if _is_cut(state) else _BACK_OFF(state),
-        retry=retry_if_exception(lambda e: isinstance(e, SourceError) and e.transient),
-        before_sleep=before_sleep_log(log, logging.INFO),
-        reraise=True,
-    )
-    return retrying(call)
-
-
-def _is_cut(state: RetryCallState) -> bool:
-    outcome = state.outcome
-    return outcome is not None and isinstance(outcome.exception(), TruncatedListError)
 
 
 def _fetch_klines(
@@ -295,11 +269,11 @@ def _fetch_klines(
     period, window = plan.period, Window(item.start, item.end)
     if plan.work is Work.KLINE:
         dataset, symbol = Dataset.KLINE, parse_stock(item.subject)
-        bars = _retried(lambda: source.fetch_klines(symbol, period, window, Adjustment.NONE))
+        bars = retried(lambda: source.fetch_klines(symbol, period, window, Adjustment.NONE))
     else:
         assert plan.board_kind is not None
         dataset, kind = Dataset.BOARD_KLINE, plan.board_kind
-        bars = _retried(lambda: source.fetch_board_klines(kind, item.subject, window))
+        bars = retried(lambda: source.fetch_board_klines(kind, item.subject, window))
     verdict = judge(runtime, dataset, period, window, bars, meanwhile=_waiting)
     haul.add(dataset.value, verdict.accepted)
     if verdict.rejected.num_rows:
@@ -311,7 +285,7 @@ def _fetch_symbol_list(
     runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
 ) -> OutcomeRow:
     del runtime, plan
-    quotes = _retried(lambda: fetch_sweep(source))
+    quotes = retried(lambda: fetch_sweep(source))
     haul.add(Work.SYMBOL_LIST.value, quotes)
     return OutcomeRow(item.subject, Outcome.OK.value, rows=quotes.num_rows)
 
@@ -322,7 +296,7 @@ def _fetch_board_list(
     del runtime
     assert plan.board_kind is not None
     kind = plan.board_kind
-    boards = _retried(lambda: source.fetch_board_list(kind))
+    boards = retried(lambda: source.fetch_board_list(kind))
     haul.add(Work.BOARD_LIST.value, boards)
     return OutcomeRow(item.subject, Outcome.OK.value, rows=boards.num_rows)
 
@@ -334,7 +308,7 @@ def _fetch_members(
     kind = plan.board_kind
     session = runtime.calendar.latest_started(source.now())
     try:
-        members = _retried(lambda: source.fetch_board_members(kind, item.subject))
+        members = retried(lambda: source.fetch_board_members(kind, item.subject))
     except EmptyBoardError as error:
         return empty_board(runtime.catalog, kind, item, error, session)
     board = pa.array([item.subject] * members.num_rows, pa.string())
@@ -354,7 +328,7 @@ def _fetch_ex_rights(
     del plan
     if (unchanged := close_shows_none(runtime, item)) is not None:
         return unchanged
-    events, asked, outcome = fetch_events(runtime, source, item, _retried)
+    events, asked, outcome = fetch_events(runtime, source, item, retried)
     haul.add(Work.EX_RIGHT.value, events)
     haul.add(ASKED, asked)
     return outcome

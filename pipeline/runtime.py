@@ -171,10 +171,8 @@ class Runtime:
 
     def routes(self, upstream: str) -> "Mapping[str, Upstream]":
         """How each risk domain is reached for an upstream; installs the wire on first use."""
-        import redis  # noqa: PLC0415
-
         from ingest import wire  # noqa: PLC0415
-        from ingest.pacing import RedisBudget  # noqa: PLC0415
+        from pipeline.budgets import EASTMONEY, open_budget  # noqa: PLC0415
 
         url = self.upstream_url(upstream)
         with self._lock:
@@ -188,28 +186,10 @@ class Runtime:
                 )
             routes = self._upstreams.get(str(url))
             if routes is None:
-                budget = RedisBudget(
-                    redis.Redis.from_url(
-                        plain_redis_url(self.settings.budget_url),
-                        # Or a Redis that stands still would hold a thread for ever.
-                        socket_timeout=10,
-                        socket_connect_timeout=5,
-                        health_check_interval=15,
-                    ),
-                    domain="eastmoney" if url is None else SIMULATOR,
-                    egress=self.settings.egress_id,
-                    windows=self.settings.windows_for(LIVE if url is None else SIMULATOR),
-                )
+                budget = open_budget(self.settings, SIMULATOR if url else EASTMONEY)
                 routes = {"eastmoney": wire.Upstream(budget, url)}
                 self._upstreams[str(url)] = routes
         return routes
-
-
-def plain_redis_url(url: str) -> str:
-    """Celery's spelling of a Redis URL in redis-py's: ``redis+socket://…?virtual_host=2``."""
-    if url.startswith("redis+socket://"):
-        return url.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")
-    return url
 
 
 @lru_cache(maxsize=1)

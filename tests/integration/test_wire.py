@@ -32,10 +32,13 @@ class CountingBudget:
     lanes: list[Lane] = field(default_factory=list)
     sent: list[float] = field(default_factory=list)
 
-    def acquire(self, lane: Lane, deadline: float, alive: Callable[[], None]) -> Permit:
+    def acquire(
+        self, lane: Lane, deadline: float, alive: Callable[[], None], *, wait_out_ban: bool
+    ) -> Permit:
         """Grant and note."""
         alive()
         assert deadline > time.monotonic()
+        assert wait_out_ban
         self.lanes.append(lane)
         return Permit(0.0, lambda: self.sent.append(time.monotonic()))
 
