@@ -1,17 +1,26 @@
--- One permit from a multi-window budget. Returns {wait, now, epoch}: wait is 0 when granted, else
--- microseconds to wait, or -1 where the data is not that of the epoch the caller knows: it must give
--- back its grants and ask again.
--- KEYS: grants, live queue, bulk queue, seen (ticket -> expiry), turn, seq, epoch
--- ARGV: ticket, lane, known epoch, new epoch, guard, bulk share, late, then (count, span) per
--- window; times in microseconds
-local grants, live, bulk, seen, turn, seq, epoch_key = unpack(KEYS)
+-- One permit from a multi-window budget. Returns {wait, now, epoch, state}: wait is 0 when granted,
+-- else microseconds to wait, or -1 where the data is not that of the epoch the caller knows: it must
+-- give back its grants and ask again. state: the hash of throttling.lua, or nothing while all is calm.
+-- KEYS: grants, live queue, bulk queue, seen (ticket -> expiry), turn, seq, epoch, state
+-- ARGV: ticket, lane, known epoch, new epoch, guard, bulk share, late, how long the sole right to ask
+-- lasts, jitter (share of a window's time per request), a random number below 1, then (count, span)
+-- per window; times in microseconds
+local grants, live, bulk, seen, turn, seq, epoch_key, state_key = unpack(KEYS)
 local ticket, lane, known = ARGV[1], ARGV[2], ARGV[3]
 local guard, bulk_share, late = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local right, jitter, FIRST_WINDOW = tonumber(ARGV[8]), tonumber(ARGV[9]), 11
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 redis.call('SET', epoch_key, ARGV[4], 'NX')
 local epoch = redis.call('GET', epoch_key)
-if known ~= '' and known ~= epoch then return {-1, now, epoch} end
+if known ~= '' and known ~= epoch then return {-1, now, epoch, {}} end
+
+local held = redis.call('HMGET', state_key, 'state', 'pace', 'signs', 'failures', 'next_probe', 'sole', 'sole_until', 'draw')
+local state, pace = held[1] or 'open', tonumber(held[2] or 1)
+local banned = state == 'banned'
+-- After a sign one request at a time is sent, until an answer shows that the upstream bears us.
+local one_at_a_time = state ~= 'open' or tonumber(held[3] or 0) > 0
+local is_calm = not one_at_a_time and pace >= 1 and tonumber(held[4] or 0) == 0
 
 -- Forget callers that died while waiting.
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', now)) do
@@ -23,18 +32,23 @@ if not redis.call('ZSCORE', queue, ticket) then
 end
 
 -- When the permit after `ahead` others becomes free: each window's count-th newest grant must have
--- left it. Beyond the grants already made, whole windows pass.
-local longest = 0
+-- left it, and a little by chance. Beyond the grants already made, whole windows pass. A pace below 1
+-- spaces grants evenly. A ban lets one through at its next probe.
+local longest, draw = 0, tonumber(held[8] or 0)
+local newest = redis.call('ZREVRANGE', grants, 0, 0, 'WITHSCORES')[2]
 local function free_at(ahead)
-  local at = 0
-  for i = 8, #ARGV, 2 do
+  local at = banned and tonumber(held[5]) or 0
+  for i = FIRST_WINDOW, #ARGV, 2 do
     local count, span = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     if span > longest then longest = span end
     local rank = count - 1 - (ahead % count)
     local grant = redis.call('ZREVRANGE', grants, rank, rank, 'WITHSCORES')
     if grant[2] then
-      local t = tonumber(grant[2]) + (span + guard) * (1 + math.floor(ahead / count))
-      if t > at then at = t end
+      local chance = draw * jitter * span / count
+      at = math.max(at, tonumber(grant[2]) + (span + guard) * (1 + math.floor(ahead / count)) + chance)
+    end
+    if newest and pace < 1 and not banned then
+      at = math.max(at, tonumber(newest) + span / count / pace * (1 + ahead))
     end
   end
   return at
@@ -52,17 +66,33 @@ else
   ahead = ahead + math.min(waiting_live, until_bulk + ahead * (bulk_share - 1))
 end
 
+local function keep(wait)
+  -- The state is kept for ever: a ban outlives whoever waits for its end.
+  for i = 1, #KEYS - 1 do
+    redis.call('PEXPIRE', KEYS[i], math.ceil((longest + guard + wait) / 1000) + 60000)
+  end
+end
+local taken = one_at_a_time and held[6] and tonumber(held[7]) > now
 -- A caller further back may go when those before it are late to wake, so that no permit is lost.
-if free <= now and (ahead == 0 or now - free > late * ahead) then
+if not taken and free <= now and (ahead == 0 or now - free > late * ahead) then
   redis.call('ZADD', grants, now, ticket)
   redis.call('ZREM', queue, ticket); redis.call('ZREM', seen, ticket)
   if lane == 'bulk' then redis.call('SET', turn, 0)
   elseif waiting_bulk > 0 then redis.call('INCR', turn) end
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.ceil((longest + guard) / 1000) + 60000) end
-  return {0, now, epoch}
+  redis.call('HSET', state_key, 'draw', ARGV[10])
+  redis.call('HINCRBY', state_key, 'granted', 1)
+  if one_at_a_time then redis.call('HSET', state_key, 'sole', ticket, 'sole_until', now + right) end
+  if banned then redis.call('HINCRBY', state_key, 'probes', 1) end
+  keep(0)
+  return {0, now, epoch, is_calm and {} or redis.call('HGETALL', state_key)}
 end
-local at = free_at(ahead)
-local wait = at > now and math.max(at - now, 1000) or late
+local wait
+if taken then
+  wait = late * 2 * math.min(ahead + 1, 16)  -- its answer may come at any moment
+else
+  local at = banned and free + late * ahead or free_at(ahead)
+  wait = at > now and math.max(at - now, 1000) or late
+end
 redis.call('ZADD', seen, now + wait + 5000000, ticket)
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.ceil((longest + guard) / 1000) + 60000) end
-return {math.ceil(wait), now, epoch}
+keep(wait)
+return {math.ceil(wait), now, epoch, is_calm and {} or redis.call('HGETALL', state_key)}

@@ -7,6 +7,7 @@ promised ahead and none is lost with a dead process.
 """
 
 import logging
+import random
 import threading
 import time
 import uuid
@@ -18,8 +19,10 @@ from typing import Any, Protocol, cast
 
 import redis
 
+from ingest.budget_report import BudgetReport, PaceFacts, facts_of, read_report
 from ingest.rates import RateWindow
-from ingest.source import BudgetUnavailableError
+from ingest.source import BannedError, BudgetUnavailableError
+from ingest.throttling import Answer, BanPolicy, PaceState
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,11 @@ class Lane(StrEnum):
 
     LIVE = "live"
     BULK = "bulk"
+
+
+def _unheard(answer: Answer, cause: str, question: str) -> bool:
+    del answer, cause, question
+    return False
 
 
 @dataclass(slots=True)
@@ -41,6 +49,7 @@ class Permit:
 
     waited_s: float
     _left: Callable[[], None] | None = None
+    _answered: Callable[[Answer, str, str], bool] = _unheard
 
     def left(self) -> None:
         """Say that the request is on its way: call it right after the last byte was sent.
@@ -50,6 +59,20 @@ class Permit:
         """
         if self._left is not None:
             self._left()
+
+    def answered(self, answer: Answer, cause: str = "", question: str = "") -> bool:
+        """Say what came of the request, once; the budget slows down or speeds up by it.
+
+        Args:
+            answer: What came.
+            cause: A sign in words.
+            question: What was asked, where the sign may be the question's own fault: the same
+                question counts once. Empty: the sign is the address's.
+
+        Returns:
+            Whether the address is banned now.
+        """
+        return self._answered(answer, cause, question)
 
 
 def _nothing() -> None:
@@ -83,18 +106,37 @@ class Budget(Protocol):
         ...
 
 
-_SCRIPT = Path(__file__).with_name("pacing.lua").read_text(encoding="utf-8")
+_GRANT = Path(__file__).with_name("pacing.lua").read_text(encoding="utf-8")
+_JUDGE = Path(__file__).with_name("throttling.lua").read_text(encoding="utf-8")
 _LATE_S = 0.02
 """A request that leaves later than this after its grant moves the grant to the later instant."""
 _LOOK_AGAIN_S = 0.5
 """How often a Redis that is away is tried again."""
+_TELL_WITHIN_S = 2.0
+"""So soon a caller that does not wait out a ban learns of it, though its turn is far."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What the server said: ``wait_s`` is 0 if a permit was granted, at ``now_us``.
+
+    ``facts`` is None while all is calm.
+    """
+
+    wait_s: float
+    now_us: int = 0
+    facts: PaceFacts | None = None
+
+    @property
+    def is_banned(self) -> bool:
+        return self.facts is not None and self.facts.state is PaceState.BANNED
 
 
 class RedisBudget:
     """A budget in Redis, one per upstream risk domain and egress address.
 
     While Redis is away nothing is granted. Should it come back without its data, every process
-    gives back what it was granted itself before it asks for more, so that the windows still hold.
+    gives back what it was granted itself, and the pace or ban it knew of, before it asks for more.
 
     Args:
         client: The Redis server that all who share the egress also use.
@@ -104,6 +146,8 @@ class RedisBudget:
         guard_s: Added to every window, because a request reaches the upstream a little after its
             permit: without it two requests a window apart could arrive closer than the window.
         bulk_share: While both lanes wait, one permit in this many goes to the bulk lane.
+        jitter: Longest random delay of a grant, as a share of a window's time per request.
+        policy: How throttling signs and bans are answered to.
     """
 
     def __init__(
@@ -115,24 +159,31 @@ class RedisBudget:
         windows: Sequence[RateWindow],
         guard_s: float = 0.1,
         bulk_share: int = 4,
+        jitter: float = 0.0,
+        policy: BanPolicy | None = None,
     ) -> None:
-        self.domain = domain
+        self.domain, self.egress = domain, egress
         self.windows = tuple(windows)
         self._client = client
-        self._script = client.register_script(_SCRIPT)
+        self._grant, self._judge = client.register_script(_GRANT), client.register_script(_JUDGE)
         prefix = f"quantsync:budget:{{{egress}:{domain}}}"
-        self._grants = f"{prefix}:grants"
-        self._keys = [
-            self._grants,
-            *(f"{prefix}:{part}" for part in ("live", "bulk", "seen", "turn", "seq", "epoch")),
-        ]
-        self._limits: list[int] = [int(guard_s * 1e6), bulk_share, int(_LATE_S * 1e6)]
+        self._grants, self._state, self._story = (
+            f"{prefix}:{part}" for part in ("grants", "state", "story")
+        )
+        queues = (f"{prefix}:{part}" for part in ("live", "bulk", "seen", "turn", "seq", "epoch"))
+        self._keys = [self._grants, *queues, self._state]
+        self._policy = policy or BanPolicy()
+        right_us = int(self._policy.right_s * 1e6)
+        self._limits: list[int] = [int(guard_s * 1e6), bulk_share, int(_LATE_S * 1e6), right_us]
+        self._jitter = jitter
+        self._windows_us: list[int] = []
         for window in self.windows:
-            self._limits += [window.count, int(window.seconds * 1e6)]
+            self._windows_us += [window.count, int(window.seconds * 1e6)]
         self._longest_us = int((max(w.seconds for w in self.windows) + guard_s) * 1e6)
         self._memory = threading.Lock()
         self._epoch = ""
         self._granted: dict[str, int] = {}
+        self._remembered: dict[bytes, bytes] = {}
 
     def acquire(
         self,
@@ -142,40 +193,74 @@ class RedisBudget:
         *,
         wait_out_ban: bool = True,
     ) -> Permit:
-        """Wait for a permit. See :meth:`Budget.acquire`; no ban is noticed here."""
-        del wait_out_ban
+        """Wait for a permit. See :meth:`Budget.acquire`."""
         ticket = uuid.uuid4().hex
         began = time.monotonic()
         try:
             alive()
-            while (wait := self._ask_or_wait(ticket, lane, deadline)) > 0:
-                self._check_deadline(wait, deadline)
-                _sleep(wait, alive)
+            while (reply := self._ask_or_wait(ticket, lane, deadline)).wait_s > 0:
+                wait_s = self._bearable(reply, deadline, wait_out_ban=wait_out_ban)
+                _sleep(wait_s, alive)
                 alive()
         except BaseException:
             self._leave(ticket, lane)
             raise
         granted = time.monotonic()
-        return Permit(granted - began, lambda: self._stamp_if_late(ticket, granted))
+
+        def answered(answer: Answer, cause: str, question: str) -> bool:
+            if reply.facts is None and answer in (Answer.OK, Answer.SILENT):
+                return False  # all was calm, and this changes nothing
+            return self._report(answer, ticket, reply.now_us, cause, question or ticket)
+
+        return Permit(granted - began, lambda: self._stamp_if_late(ticket, granted), answered)
 
     def used(self) -> dict[str, int]:
         """Permits granted within each window until now, by the window's text."""
-        now = _server_now(self._client)
-        return {
-            str(w): int(cast("Any", self._client.zcount(self._grants, now - w.seconds * 1e6, now)))
-            for w in self.windows
-        }
+        return self.report().used
 
-    def _check_deadline(self, wait: float, deadline: float) -> None:
-        if time.monotonic() + wait > deadline:
+    def report(self) -> BudgetReport:
+        """All that can be said of the budget now.
+
+        Raises:
+            redis.RedisError: Redis is away.
+        """
+        return read_report(
+            self._client,
+            domain=self.domain,
+            egress=self.egress,
+            windows=self.windows,
+            keys=(self._state, self._story, self._grants, self._keys[1], self._keys[2]),
+        )
+
+    def _bearable(self, reply: _Reply, deadline: float, *, wait_out_ban: bool) -> float:
+        """How long to sleep before asking again; raises where that is pointless."""
+        left = deadline - time.monotonic()
+        if reply.is_banned:
+            if left <= 0 or not wait_out_ban:
+                assert reply.facts is not None
+                raise self._banned(reply.facts)
+            return min(reply.wait_s, left)
+        if reply.wait_s > left:
             raise BudgetUnavailableError(
                 f"the request budget of {self.domain} has no permit before the deadline: the next "
-                f"one comes in {wait:.1f} s",
+                f"one comes in {reply.wait_s:.1f} s",
                 {"domain": self.domain},
             )
+        return reply.wait_s if wait_out_ban else min(reply.wait_s, _TELL_WITHIN_S)
 
-    def _ask_or_wait(self, ticket: str, lane: Lane, deadline: float) -> float:
-        """Seconds until asking again makes sense; 0: granted."""
+    def _banned(self, facts: PaceFacts) -> BannedError:
+        since, probe = facts.since, facts.next_probe
+        return BannedError(
+            f"{self.domain} has banned this address since {since:%H:%M:%S %Z} ({facts.cause}); "
+            f"the next probe is due at {probe:%H:%M:%S}",
+            {
+                "domain": self.domain,
+                "since": since.isoformat() if since else None,
+                "next_probe": probe.isoformat() if probe else None,
+            },
+        )
+
+    def _ask_or_wait(self, ticket: str, lane: Lane, deadline: float) -> _Reply:
         try:
             return self._ask(ticket, lane)
         except redis.RedisError as error:
@@ -186,12 +271,15 @@ class RedisBudget:
                     {"domain": self.domain},
                 ) from error
             log.warning("the budget of %s waits for Redis: %s", self.domain, error)
-            return _LOOK_AGAIN_S
+            return _Reply(_LOOK_AGAIN_S)
 
-    def _ask(self, ticket: str, lane: Lane) -> float:
+    def _ask(self, ticket: str, lane: Lane) -> _Reply:
         asked = time.monotonic()
-        arguments = [ticket, lane.value, self._epoch, uuid.uuid4().hex, *self._limits]
-        wait_us, now_us, epoch = cast("Any", self._script(keys=self._keys, args=arguments))
+        chance = [self._jitter, random.random()]  # noqa: S311  (not a secret)
+        arguments = [ticket, lane.value, self._epoch, uuid.uuid4().hex, *self._limits, *chance]
+        wait_us, now_us, epoch, flat = cast(
+            "Any", self._grant(keys=self._keys, args=[*arguments, *self._windows_us])
+        )
         if wait_us < 0:
             self._give_back(epoch.decode())
             return self._ask(ticket, lane)
@@ -201,10 +289,35 @@ class RedisBudget:
                 self._granted[ticket] = now_us
                 for old in [t for t, at in self._granted.items() if at < now_us - self._longest_us]:
                     del self._granted[old]
+        facts = self._remember(flat)
         if wait_us == 0:
             # The reply itself may have been slow to reach us.
             self._stamp_if_late(ticket, asked)
-        return float(wait_us) / 1e6
+        return _Reply(wait_us / 1e6, now_us, facts)
+
+    def _remember(self, flat: list[bytes]) -> PaceFacts | None:
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        with self._memory:
+            self._remembered = {k: v for k, v in fields.items() if not k.startswith(b"sole")}
+        return facts_of(fields) if fields else None
+
+    def _report(
+        self, answer: Answer, ticket: str, granted_us: int, cause: str, question: str
+    ) -> bool:
+        words = [answer.value, ticket, granted_us, cause, question, random.random()]  # noqa: S311
+        try:
+            _, flat = cast(
+                "Any",
+                self._judge(
+                    keys=[self._state, self._story], args=[*words, *self._policy.arguments()]
+                ),
+            )
+        except redis.RedisError as error:
+            # Nothing more is granted before Redis is back; the next answers will say the same.
+            log.warning("the budget of %s could not be told (%s): %s", self.domain, answer, error)
+            return False
+        facts = self._remember(flat)
+        return facts is not None and facts.state is PaceState.BANNED
 
     def _give_back(self, epoch: str) -> None:
         """Tell a Redis that has lost its data what it had granted to this process."""
@@ -217,6 +330,10 @@ class RedisBudget:
                         len(self._granted),
                     )
                     self._client.zadd(self._grants, dict(self._granted), nx=True)
+                if (state := self._remembered.get(b"state")) and self._client.hsetnx(
+                    self._state, "state", state.decode()
+                ):
+                    self._client.hset(self._state, mapping=cast("Any", self._remembered))
                 self._epoch = epoch
 
     def _stamp_if_late(self, ticket: str, granted: float) -> None:

@@ -70,10 +70,15 @@ class SourceError(QuantsyncError):
 
 
 class ThrottledError(SourceError):
-    """The upstream shows a throttling sign: closed connection, 403/429, captcha, empty success."""
+    """The upstream shows a throttling sign: closed connection, 403/429, captcha, empty success.
+
+    Attributes:
+        banned: Whether the address is banned now, so that what was asked for is not at fault.
+    """
 
     outcome = Outcome.THROTTLED
     transient = True
+    banned = False
 
 
 class BannedError(SourceError):

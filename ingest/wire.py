@@ -8,7 +8,6 @@ simulator). Failures leave as :mod:`ingest.source` errors, which AKShare's own r
 catch: how often to retry is decided in one place, not in every library.
 """
 
-import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,23 +18,23 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
-import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from ingest.causes import plain_cause
+from ingest.answers import read_within, refuse_non_answer, translated
 from ingest.domains import risk_domain
+from ingest.outages import Outages
 from ingest.pacing import Budget, Lane, Permit
 from ingest.source import (
     DeadlinePassedError,
-    KnownUnreachableError,
     SourceError,
     ThrottledError,
     UnreachableError,
     UpstreamFailedError,
     UpstreamTimeoutError,
 )
+from ingest.throttling import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +65,31 @@ class Observation:
     alive: Callable[[], None]
     wait_out_ban: bool = True
     exchanges: list[Exchange] = field(default_factory=list)
+    _unjudged: tuple[Permit, str] | None = None
 
     @property
     def requests(self) -> int:
         """How many were sent."""
         return len(self.exchanges)
+
+    def _judge(self, error: BaseException | None = None) -> None:
+        """Tell the budget of the last answer, which was whole: fine, unless the source saw more."""
+        if self._unjudged is None:
+            return
+        (permit, question), self._unjudged = self._unjudged, None
+        if isinstance(error, ThrottledError):
+            error.banned = permit.answered(Answer.SIGN, error.message, question)
+        else:
+            permit.answered(Answer.OK)
+
+    @contextmanager
+    def _judged_at_the_end(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._judge(error)
+            raise
+        self._judge()
 
 
 _observation: ContextVar[Observation | None] = ContextVar("quantsync_observation", default=None)
@@ -87,6 +106,9 @@ def observed(
 ) -> Iterator[Observation]:
     """Note every request made inside, and say how, in which lane and until when it is sent.
 
+    A :class:`ThrottledError` that leaves the block is a sign for the budget of the last request,
+    whether the wire raised it or a source did that saw in a whole answer that it was none.
+
     Args:
         upstreams: How each risk domain is reached. A request to any other is refused, so that
             nothing is ever sent without a budget.
@@ -101,7 +123,8 @@ def observed(
     observation = Observation(upstreams, lane, deadline, alive, wait_out_ban)
     token = _observation.set(observation)
     try:
-        yield observation
+        with observation._judged_at_the_end():  # noqa: SLF001  (one module)
+            yield observation
     finally:
         _observation.reset(token)
 
@@ -165,7 +188,7 @@ class UpstreamAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
         self._timeout = (connect_timeout_s, read_timeout_s)
         self._proxy_url = proxy_url
-        self._outages = _Outages()
+        self._outages = Outages()
 
     def send(  # type: ignore[override]  # the base names each option; all are passed through
         self, request: requests.PreparedRequest, **options: object
@@ -191,6 +214,8 @@ class UpstreamAdapter(HTTPAdapter):
                 f"the batch's deadline passed before {target.hostname} was asked",
                 {"host": target.hostname},
             )
+        # Before the next permit: this very thread may hold the sole right to ask.
+        observation._judge()  # noqa: SLF001  (one module)
         permit = upstream.budget.acquire(
             observation.lane,
             observation.deadline,
@@ -209,12 +234,13 @@ class UpstreamAdapter(HTTPAdapter):
         status: int | None = None
         body = b""
         try:
-            with _translated(target.hostname or "", domain), _told_when_sent(permit):
-                response = super().send(request, **options)  # type: ignore[arg-type]
-                status = response.status_code
-                body = _read_within(response, read_s)
-            self._outages.clear(outage)
-            _refuse_non_answer(response, body, domain, target.path)
+            with _judging(permit), _told_when_sent(permit):
+                with translated(target.hostname or "", domain):
+                    response = super().send(request, **options)  # type: ignore[arg-type]
+                    status = response.status_code
+                    body = read_within(response, read_s)
+                self._outages.clear(outage)
+                refuse_non_answer(response, body, domain, target.path)
         except UnreachableError as error:
             self._outages.note(outage, error.message)
             raise
@@ -231,6 +257,7 @@ class UpstreamAdapter(HTTPAdapter):
             observation.exchanges.append(
                 Exchange(domain, target.path, status, len(body), elapsed, permit.waited_s, body)
             )
+        observation._unjudged = (permit, f"{target.path}?{target.query}")  # noqa: SLF001
         observation.alive()
         return response
 
@@ -254,6 +281,26 @@ def _told_when_sent(permit: Permit) -> Iterator[None]:
         yield
     finally:
         _permit.reset(token)
+
+
+@contextmanager
+def _judging(permit: Permit) -> Iterator[None]:
+    """Tell the permit's budget of an answer that is none; a whole one is judged by its reader."""
+    try:
+        yield
+    except ThrottledError as error:
+        error.banned = permit.answered(Answer.SIGN, error.message)
+        raise
+    except UpstreamFailedError as error:
+        permit.answered(Answer.FAILED, error.message)
+        raise
+    except SourceError as error:
+        heard = not isinstance(error, UnreachableError | UpstreamTimeoutError)
+        permit.answered(Answer.OK if heard else Answer.SILENT, error.message)
+        raise
+    except BaseException:
+        permit.answered(Answer.SILENT)
+        raise
 
 
 class _HttpConnection(HTTPConnection):
@@ -280,127 +327,6 @@ class _HttpPool(HTTPConnectionPool):
 
 class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _HttpsConnection
-
-
-_Outage = tuple[str, str | None]
-"""Risk domain and the base URL its traffic is sent to."""
-
-
-class _Outages:
-    """Remembers that an upstream cannot be reached, so that 5,000 symbols don't each wait.
-
-    It cannot be connected to, or takes a connection and says nothing: after two such failures in a
-    row, requests fail at once with the same reason for ``retry_after_s``.
-    """
-
-    def __init__(self, retry_after_s: float = 10.0) -> None:
-        self._retry_after_s = retry_after_s
-        self._lock = threading.Lock()
-        self._down: dict[_Outage, tuple[int, float, str]] = {}
-
-    def check(self, outage: _Outage) -> bool:
-        """Whether the last request failed so; raises if the upstream is known to be unreachable."""
-        with self._lock:
-            failures, until, reason = self._down.get(outage, (0, 0.0, ""))
-            if failures >= 2 and time.monotonic() < until:  # noqa: PLR2004  (once may be chance)
-                raise KnownUnreachableError(reason, {"domain": outage[0]})
-            return failures > 0
-
-    def note(self, outage: _Outage, reason: str) -> None:
-        with self._lock:
-            failures = self._down.get(outage, (0, 0.0, ""))[0] + 1
-            self._down[outage] = (failures, time.monotonic() + self._retry_after_s, reason)
-
-    def clear(self, outage: _Outage) -> None:
-        with self._lock:
-            self._down.pop(outage, None)
-
-
-@contextmanager
-def _translated(host: str, domain: str) -> Iterator[None]:
-    """Turn the HTTP stack's exceptions into ours, once."""
-    context = {"host": host, "domain": domain}
-    try:
-        yield
-    except requests.exceptions.ConnectTimeout as error:
-        raise UnreachableError(
-            f"{domain} is unreachable: {host} accepted no connection in time", context
-        ) from error
-    except (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError) as error:
-        raise UpstreamTimeoutError(f"{host} did not answer in time", context) from error
-    except (requests.exceptions.ProxyError, requests.exceptions.SSLError) as error:
-        raise UnreachableError(f"{domain} is unreachable: {plain_cause(error)}", context) from error
-    except (
-        requests.exceptions.ConnectionError,
-        requests.exceptions.ChunkedEncodingError,
-        urllib3.exceptions.ProtocolError,
-    ) as error:
-        if _was_connected(error):
-            raise ThrottledError(
-                f"{host} closed the connection without a whole response, as when throttling",
-                context,
-            ) from error
-        raise UnreachableError(f"{domain} is unreachable: {plain_cause(error)}", context) from error
-
-
-def _was_connected(error: BaseException) -> bool:
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(
-            seen,
-            http.client.HTTPException
-            | ConnectionResetError
-            | BrokenPipeError
-            | urllib3.exceptions.IncompleteRead,
-        ):
-            return True
-        reason = getattr(seen, "reason", None)
-        nested = next((a for a in seen.args if isinstance(a, BaseException)), None)
-        seen = reason if isinstance(reason, BaseException) else nested or seen.__cause__
-    return False
-
-
-def _read_within(response: requests.Response, seconds: float) -> bytes:
-    """The whole body; a body that trickles is given up after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    chunks: list[bytes] = []
-    while chunk := response.raw.read1(decode_content=True):
-        chunks.append(chunk)
-        if time.monotonic() > deadline:
-            response.close()
-            raise requests.exceptions.ReadTimeout("the body did not end in time")
-    body = b"".join(chunks)
-    expected = response.headers.get("Content-Length")
-    if expected is not None and "Content-Encoding" not in response.headers:
-        missing = int(expected) - len(body)
-        if missing > 0:
-            raise requests.exceptions.ChunkedEncodingError(
-                urllib3.exceptions.IncompleteRead(len(body), missing)
-            )
-    # requests has no public way to hand it a body that was read for it.
-    response._content = body  # noqa: SLF001
-    response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
-    response.raw.release_conn()
-    return body
-
-
-_THROTTLING_STATUS = frozenset({403, 418, 429, 436, 456, 618})
-
-
-def _refuse_non_answer(response: requests.Response, body: bytes, domain: str, path: str) -> None:
-    status = response.status_code
-    context = {"domain": domain, "path": path, "status": status}
-    if status in _THROTTLING_STATUS:
-        raise ThrottledError(f"{domain} refused the request with HTTP {status}", context)
-    if status >= 500:  # noqa: PLR2004
-        raise UpstreamFailedError(f"{domain} answered {path} with HTTP {status}", context)
-    if status >= 400:  # noqa: PLR2004
-        raise SourceError(f"{domain} answered {path} with HTTP {status}", context)
-    if body.lstrip()[:1] == b"<":
-        raise ThrottledError(
-            f"{domain} answered {path} with a web page instead of data, as its captcha does",
-            context,
-        )
 
 
 _install_lock = threading.Lock()

@@ -1,5 +1,6 @@
 """Commands that only read: klines, boards, status, runs."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -278,8 +279,20 @@ def _print_members(runtime: Runtime, board: str, on: date | None, *, as_json: bo
     )
 
 
-def _status(as_json: Json = False) -> None:
-    """What is held, how far it is complete, and the newest runs."""
+def _status(
+    as_json: Json = False,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="The request budgets in the OpenMetrics text format.")
+    ] = False,
+) -> None:
+    """What is held, how far it is complete, how requests are paced, and the newest runs."""
+    from pipeline.budgets import read_pacing  # noqa: PLC0415  (Redis: only where it is asked)
+    from pipeline.pacing_view import openmetrics, pacing_json, pacing_lines  # noqa: PLC0415
+
+    pacing = read_pacing(read_settings())
+    if metrics:
+        sys.stdout.write(openmetrics(pacing))
+        return
     runtime = Runtime(read_settings())
     held = _held(runtime)
     running = runtime.ledger.runs(10, state=RunState.RUNNING)
@@ -289,6 +302,7 @@ def _status(as_json: Json = False) -> None:
         "database": runtime.database.address,
         "lake": str(runtime.settings.lake_path),
         "held": held,
+        "pacing": pacing_json(pacing),
         "running": [
             {**output.status_json(run), "outlook": _outlook(runtime, run)} for run in running
         ],
@@ -306,6 +320,8 @@ def _status(as_json: Json = False) -> None:
             f"{row['complete_from']} to {row['complete_to']} "
             f"({row['behind']} end earlier)"
         )
+    for line in pacing_lines(pacing):
+        output.console.print(output.plain(line), highlight=False)
     for run in document["running"]:
         output.console.print(f"running   {run['kind']} {run['period']} (run {run['run_id']})")
         for sentence in run["outlook"]:

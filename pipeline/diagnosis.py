@@ -11,8 +11,9 @@ import redis
 from ingest.sources.contracts.kept import COMMAND, versions
 from market.errors import QuantsyncError
 from pipeline.broker import check_broker
+from pipeline.budgets import plain_redis_url
 from pipeline.identity import is_known_dead
-from pipeline.runtime import Runtime, plain_redis_url
+from pipeline.runtime import Runtime
 from storage.files import check_writable
 from storage.recovery import OpenBatch
 from storage.run_records import RunStatus

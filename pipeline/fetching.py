@@ -13,6 +13,7 @@ from ingest import wire
 from ingest.pacing import Lane
 from ingest.remarks import remarks_gathered
 from ingest.source import (
+    BannedError,
     Outcome,
     Source,
     failure_of,
@@ -216,6 +217,12 @@ def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
         if STOPPING.is_set():
             runtime.ledger.release_batch(claim)
         raise
+    except BannedError as error:
+        # Nothing is wrong with what it was to fetch: it is handed out again, as long as the run may
+        # last.
+        log.warning("%s is given back: %s", _name(claim), error)
+        runtime.ledger.release_batch(claim)
+        return {"banned": error.message}
 
 
 def _fetch_items(
@@ -225,6 +232,7 @@ def _fetch_items(
 
     Raises:
         BatchInterruptedError: The batch was lost, or the worker stops.
+        BannedError: The batch's deadline passed while the address is banned.
     """
     for item in plan.items:
         hold.alive()
@@ -246,7 +254,7 @@ def _fetch_item(
             outcome = _FETCHERS[plan.work](runtime, plan, item, source, haul)
         reasons = [outcome.reason, *said] if outcome.reason else said
         return replace(outcome, reason="; ".join(reasons)) if said else outcome
-    except BatchInterruptedError:
+    except (BatchInterruptedError, BannedError):
         raise
     except QuantsyncError as error:
         failed, reason = failure_of(error)

@@ -1,4 +1,4 @@
-"""How often a fetch that failed is tried again, decided in one place."""
+"""How often a fetch is tried: one place for what no fetch library may decide by itself."""
 
 import logging
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tenacity import (
     wait_random,
 )
 
-from ingest.source import SourceError, TruncatedListError
+from ingest.source import SourceError, ThrottledError, TruncatedListError
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +26,35 @@ def retried(call: Callable[[], _T]) -> _T:
     """Call until it succeeds, for transient errors only: at most three times, a cut list twice.
 
     A list that is cut is rarely whole a second later, there may be hundreds of them, and each costs
-    a request a page: the next run asks again.
+    a request a page: the next run asks again. What fails because the address is banned does not
+    count: the next request waits for the ban's next probe.
+
+    Raises:
+        BannedError: The ban lasts longer than the batch may.
     """
+    while True:
+        try:
+            return _tried(call)
+        except ThrottledError as error:
+            if not error.banned:
+                raise
+            log.info("asked again after the ban: %s", error)
+
+
+def _tried(call: Callable[[], _T]) -> _T:
     retrying = Retrying(
         stop=lambda state: state.attempt_number >= (2 if _is_cut(state) else _ATTEMPTS),
         wait=lambda state: 0.2 if _is_cut(state) else _BACK_OFF(state),
-        retry=retry_if_exception(lambda e: isinstance(e, SourceError) and e.transient),
+        retry=retry_if_exception(_may_pass),
         before_sleep=before_sleep_log(log, logging.INFO),
         reraise=True,
     )
     return retrying(call)
+
+
+def _may_pass(error: BaseException) -> bool:
+    banned = isinstance(error, ThrottledError) and error.banned
+    return isinstance(error, SourceError) and error.transient and not banned
 
 
 def _is_cut(state: RetryCallState) -> bool:

@@ -205,10 +205,8 @@ class Runtime:
 
     def routes(self, upstream: str) -> "Mapping[str, Upstream]":
         """How each risk domain is reached for an upstream; installs the wire on first use."""
-        import redis  # noqa: PLC0415
-
         from ingest import wire  # noqa: PLC0415
-        from ingest.pacing import RedisBudget  # noqa: PLC0415
+        from pipeline.budgets import budget_name, open_budget  # noqa: PLC0415
 
         url = self.upstream_url(upstream)
         with self._lock:
@@ -222,41 +220,16 @@ class Runtime:
                 )
             routes = self._upstreams.get(str(url))
             if routes is None:
-                client = redis.Redis.from_url(
-                    plain_redis_url(self.settings.budget_url),
-                    # Or a Redis that stands still would hold a thread for ever.
-                    socket_timeout=10,
-                    socket_connect_timeout=5,
-                    health_check_interval=15,
-                )
-                routes = {
-                    domain: wire.Upstream(
-                        RedisBudget(
-                            client,
-                            domain=domain if url is None else _simulated(domain),
-                            egress=self.settings.egress_id,
-                            windows=self.settings.windows_of(
-                                domain, LIVE if url is None else SIMULATOR
-                            ),
-                        ),
-                        url,
-                    )
+                names = {
+                    domain: budget_name(domain, is_simulated=url is not None)
                     for domain in (EASTMONEY, SINA, TENCENT)
+                }
+                routes = {
+                    domain: wire.Upstream(open_budget(self.settings, name), url)
+                    for domain, name in names.items()
                 }
                 self._upstreams[str(url)] = routes
         return routes
-
-
-def _simulated(domain: str) -> str:
-    """The name of a simulated upstream's budget: each has its own, as the real ones have."""
-    return SIMULATOR if domain == EASTMONEY else f"{SIMULATOR}:{domain}"
-
-
-def plain_redis_url(url: str) -> str:
-    """Celery's spelling of a Redis URL in redis-py's: ``redis+socket://…?virtual_host=2``."""
-    if url.startswith("redis+socket://"):
-        return url.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")
-    return url
 
 
 @lru_cache(maxsize=1)

@@ -116,6 +116,25 @@ class Settings(BaseSettings):
     egress_id: str = Field(
         default="default", description="Name of the address requests leave by; bans are per address"
     )
+    budget_jitter: float = Field(
+        default=0.05, ge=0, le=0.06, description="Random delay, share of a window's s per request"
+    )
+    ban_after_signs: int = Field(
+        default=3, ge=1, description="Throttling signs in a row that are taken for a ban"
+    )
+    ban_probe_s: float = Field(
+        default=60.0, gt=0, description="A ban is probed after this, then after twice as long …"
+    )
+    ban_probe_longest_s: float = Field(default=900.0, gt=0, description="… up to this")
+    pace_floor: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Slowest pace after throttling signs, share of the rate",
+    )
+    pace_recovery_s: float = Field(
+        default=600.0, gt=0, description="Answers for so long take the pace from 0 to all"
+    )
     proxy_url: str | None = Field(default=None, description="Proxy for upstream requests")
     connect_timeout_s: float = Field(default=5.0, gt=0)
     read_timeout_s: float = Field(default=10.0, gt=0)

@@ -50,6 +50,8 @@ AWAY = (
 _KNOWN_BEFORE = (BannedError, KnownUnreachableError)
 """Nothing was sent: whoever keeps that memory also knows when to try again."""
 
+_RAW = Adjustment.NONE
+
 _T = TypeVar("_T")
 
 
@@ -240,6 +242,11 @@ class FailoverSource:
                 continue
             log.info("%s: %s bars of %s, for %s", symbol, period, other.name, away.message)
             return replace(bars, instead_of=f"from {other.name}, for {away.message}")
+        if isinstance(away, BannedError):
+            # Nobody else has them, and a ban ends: whoever waits gets them.
+            return self._retried(
+                lambda: self._asked(lambda: self._usual.fetch_klines(symbol, period, window, _RAW))
+            )
         raise AwayError(
             "; ".join(said), {"symbol": str(symbol), "outcome": away.outcome.value}
         ) from away

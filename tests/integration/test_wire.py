@@ -34,11 +34,12 @@ class CountingBudget:
     sent: list[float] = field(default_factory=list)
 
     def acquire(
-        self, lane: Lane, deadline: float, alive: Callable[[], None], **_: object
+        self, lane: Lane, deadline: float, alive: Callable[[], None], *, wait_out_ban: bool
     ) -> Permit:
         """Grant and note."""
         alive()
         assert deadline > time.monotonic()
+        assert wait_out_ban
         self.lanes.append(lane)
         return Permit(0.0, lambda: self.sent.append(time.monotonic()))
 
