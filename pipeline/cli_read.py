@@ -41,6 +41,7 @@ from pipeline.kline_reading import (
 from pipeline.options import From, Json, To, read_day
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
+from storage.aliases import read_aliases
 from storage.coverage import read_coverage
 from storage.queries import KLINE_COLUMNS, klines
 from storage.run_records import SUCCESSES, RunState, RunStatus
@@ -95,6 +96,8 @@ def _klines(
         dataset, name = Dataset.BOARD_KLINE, parse_board_code(symbol)
     else:
         dataset, name = Dataset.KLINE, str(parse_symbol(symbol))
+        # Ex-rights, coverage and revisions are kept under the present code alone.
+        name = read_aliases(runtime.database).get(name, name)
     if revisions:
         replaced = read_replaced(runtime, dataset, name, length, window)
         _print_bars(replaced, form, out)

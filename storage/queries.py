@@ -115,7 +115,7 @@ class _Prices:
         return self.adjust is Adjustment.NONE
 
     def adjusted(self, bars: pa.Table) -> pa.Table:
-        if self.are_raw:
+        if self.are_raw or not bars.num_rows:
             return bars
         events = self.events
         if events is None:
@@ -123,7 +123,9 @@ class _Prices:
                 raise ValueError(
                     f"the ex-rights of {self.name} must be given: only a lake has them"
                 )
-            events = read_lake_ex_rights(self.lake.root, [self.name])
+            # Bars come under the present code, whichever they were asked for by.
+            bearers = pc.unique(bars["symbol"].cast(pa.string())).to_pylist()
+            events = read_lake_ex_rights(self.lake.root, bearers)
         return adjusted(bars, events, self.adjust, self.method)
 
 

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from market.adjustments import Adjustment
 from market.clock import EXCHANGE_TZ
+from market.periods import Period
 from storage.database import Database
+from storage.lake import Lake
+from storage.queries import klines
 from tests.fixtures.cli import Installation
 
 if TYPE_CHECKING:
@@ -57,8 +61,14 @@ def test_one_history_under_any_code_and_no_bar_twice_across_the_renumbering(
         if str(r["session"]) >= "2025-09-01"
     ]
     assert by_old == by_new
+    for words_too in (("--adjust", "hfq"), ("--period", "weekly"), ("--revisions",)):
+        old, new = (installation.run("klines", c, *words_too) for c in ("836077", "920077"))
+        assert (old.stdout, old.stderr) == (new.stdout, new.stderr), words_too
     assert len(by_new.splitlines()) == len(expected) + 1
 
+    lake = Lake(installation.home / "lake")  # without the database: the old code has no bars
+    for code, rows in ((OLD, 0), (NEW, len(expected))):
+        assert klines(lake, code, Period.DAILY, adjust=Adjustment.HFQ).num_rows == rows
     frame = pd.read_parquet(installation.home / "lake/kline/period=daily")
     mine = frame[frame["symbol"].isin([OLD, NEW])]
     assert set(mine["symbol"]) == {NEW}
