@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 TODAY = date(2025, 12, 31)
 
 
+@pytest.fixture
+def installation(installation: Installation) -> Installation:
+    """One that reads the pages of every board in every run; for the other way see the sweep's."""
+    installation.environment["MEMBERS_FROM"] = "pages"
+    return installation
+
+
 def members_of(installation: Installation, board: str, on: str) -> set[str]:
     """Codes of a board's members on a day, by the command."""
     said = installation.run("boards", "--members", board, "--on", on, "--json")
