@@ -118,3 +118,31 @@ def test_a_day_without_eastmoney_arrives_from_others_and_nothing_is_double_after
         assert all(stay[row["symbol"], row["end_at"]] == row for row in before)
     verified = home.run("verify", "--json").json
     assert verified["equal"] is True
+
+
+def test_a_morning_of_eastmoney_and_an_afternoon_of_another_make_one_whole_session(
+    home: Installation, market: SimulatorServer
+) -> None:
+    """Off from 10:32 on: the provisional bars give way, and every value is the later answer's."""
+    words = ("--symbols", "600519,000001", "--from", "2025-12-31")
+    market.clock.set(datetime(2025, 12, 31, 10, 32, tzinfo=EXCHANGE_TZ))
+    sync(home, market, "5m", *words)
+    morning = held(home, Period.M5, DAY)
+    assert {row["source"] for row in morning} == {"simulator"}
+    assert "provisional" in {row["state"] for row in morning}
+    market.faults.add(EASTMONEY_OFF)
+    market.clock.set(datetime(2025, 12, 31, 16, tzinfo=EXCHANGE_TZ))
+
+    assert sync(home, market, "5m", *words)["state"] == "committed"
+
+    day = held(home, Period.M5, DAY)
+    assert {row["state"] for row in day} == {"final"}
+    assert Counter(row["symbol"] for row in day) == {"600519.SH": 48, "000001.SZ": 48}
+    served = {row["end_at"]: row for row in day if row["symbol"] == "600519.SH"}
+    truth = SeededMarket(seed=11, symbols=24).minutes("600519", DAY, 5).to_pylist()
+    assert [round(row["close"], 2) for row in truth] == [row["close"] for row in served.values()]
+    changed = [row for row in day if row["source"] == "simulator:sina"]
+    assert len(changed) >= 2 * (48 - len(morning) // 2 + 1)
+    # Of one source's session, the other's word stands only where both said the same.
+    kept = {values(row) for row in morning if row["state"] == "final"}
+    assert {values(row) for row in day if row["source"] == "simulator"} <= kept
