@@ -88,9 +88,11 @@ def on_the_wire(
 def source(seeded_market: "SeededMarket") -> FailoverSource:
     """Sina and Tencent behind Eastmoney, a fresh memory."""
     clock = FixedClock(seeded_market.default_now)
-    sina, tencent = SinaSource(clock), TencentSource(clock)
-    others: dict[Period, list[KlineSource]] = {Period.DAILY: [sina, tencent], Period.M5: [sina]}
-    return FailoverSource(EastmoneySource(clock), others, retried=retried, fit=as_it_is)
+    known: dict[str, KlineSource] = {"sina": SinaSource(clock), "tencent": TencentSource(clock)}
+    others = {Period.DAILY: ("sina", "tencent"), Period.M5: ("sina",)}
+    return FailoverSource(
+        EastmoneySource(clock), others, known.__getitem__, retried=retried, fit=as_it_is
+    )
 
 
 def asked(simulator: SimulatorServer) -> Counter[str]:
