@@ -173,7 +173,9 @@ def read_lake_ex_rights(lake_root: Path, symbols: Collection[str] | None = None)
     filters = None if symbols is None else [("symbol", "in", sorted(symbols))]
     names = ["symbol", "ex_session", *_NUMBERS]
     try:
-        rows = pq.read_table(path, columns=names, filters=filters, partitioning=None).to_pylist()
+        with pa.OSFile(str(path)) as file:  # opened once, though it is replaced meanwhile
+            table = pq.read_table(file, columns=names, filters=filters, partitioning=None)
+        rows = table.to_pylist()
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise CorruptFileError(
             f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): remove it, "

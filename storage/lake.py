@@ -314,14 +314,16 @@ class Lake:
         self, path: Path, schema: pa.Schema, filters: pc.Expression | None = None
     ) -> pa.Table:
         try:
-            # ParquetFile semantics: the folder names must not become columns.
-            table = pq.read_table(
-                path,
-                columns=schema.names,
-                filters=filters,
-                partitioning=None,
-                page_checksum_verification=True,
-            )
+            # Opened once: by its path it would be opened again for each part, and a commit that
+            # replaces it in between would make it look corrupt.
+            with pa.OSFile(str(path)) as file:
+                table = pq.read_table(
+                    file,
+                    columns=schema.names,
+                    filters=filters,
+                    partitioning=None,
+                    page_checksum_verification=True,
+                )
             return table.select(schema.names).cast(schema)
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise CorruptFileError(

@@ -47,7 +47,8 @@ class Snapshots:
         if not path.exists():
             return None
         try:
-            return pq.read_table(path, partitioning=None)
+            with pa.OSFile(str(path)) as file:  # opened once, though it is replaced meanwhile
+                return pq.read_table(file, partitioning=None)
         except (OSError, pa.ArrowException) as error:
             raise CorruptFileError(
                 f"the sweep {path} cannot be read ({error}): delete it, the official bars do not "
