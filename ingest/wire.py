@@ -76,8 +76,8 @@ class Observation:
     """The requests made within one ``observed`` block.
 
     Attributes:
-        met_ban: Whether any of them fell into a ban, so that time was lost which nobody is to
-            blame for.
+        throttled: Whether any of them met a throttling sign or a ban, so that time was lost which
+            is not the batch's fault.
     """
 
     upstreams: Mapping[str, "Upstream"]
@@ -86,7 +86,7 @@ class Observation:
     alive: Callable[[], None]
     wait_out_ban: bool = True
     exchanges: list[Exchange] = field(default_factory=list)
-    met_ban: bool = False
+    throttled: bool = False
     _unjudged: tuple[Permit, str] | None = None
 
     @property
@@ -101,7 +101,7 @@ class Observation:
         (permit, question), self._unjudged = self._unjudged, None
         if isinstance(error, ThrottledError):
             error.banned = permit.answered(Answer.SIGN, error.message, question)
-            self.met_ban |= error.banned
+            self.throttled = True
         else:
             permit.answered(Answer.OK)
 
@@ -175,7 +175,7 @@ def observed_within(*, wait_out_ban: bool | None = None) -> Iterator[Observation
         try:
             yield inner
         finally:
-            outer.met_ban |= inner.met_ban
+            outer.throttled |= inner.throttled
             outer.exchanges.extend(replace(e, body=b"") for e in inner.exchanges)
 
 
@@ -246,7 +246,7 @@ class UpstreamAdapter(HTTPAdapter):
             observation.alive,
             wait_out_ban=observation.wait_out_ban,
         )
-        observation.met_ban |= permit.in_ban
+        observation.throttled |= permit.in_ban
         connect_s, read_s = self._timeout
         # A second silence in a row decides: it need not be waited for as long as the first.
         options["timeout"] = (connect_s, read_s / 2 if in_doubt else read_s)
@@ -315,7 +315,7 @@ def _judging(permit: Permit, observation: Observation) -> Iterator[None]:
         yield
     except ThrottledError as error:
         error.banned = permit.answered(Answer.SIGN, error.message)
-        observation.met_ban |= error.banned
+        observation.throttled = True
         raise
     except UpstreamFailedError as error:
         permit.answered(Answer.FAILED, error.message)

@@ -242,15 +242,15 @@ def _fetch_items(
     """
     for item in plan.items:
         hold.alive()
-        if time.monotonic() > hold.deadline and observation.met_ban:
-            raise BannedError("a ban took the time that it was given")
+        if time.monotonic() > hold.deadline and observation.throttled:
+            raise BannedError("throttling took the time that it was given")
         if time.monotonic() > hold.deadline:
             reason = "the batch's deadline passed before its turn"
             haul.outcomes.append(OutcomeRow(item.subject, Outcome.TIMEOUT.value, reason))
         else:
             fetched = _fetch_item(runtime, plan, item, source, haul)
-            if fetched.outcome in _BY_TIME and observation.met_ban:
-                raise BannedError(f"a ban took the time that it was given: {fetched.reason}")
+            if fetched.outcome in _BY_TIME and observation.throttled:
+                raise BannedError(f"throttling took the time that it was given: {fetched.reason}")
             haul.outcomes.append(fetched)
             reach(KillPoint.ITEM_FETCHED, item.subject)
         hold.done += 1

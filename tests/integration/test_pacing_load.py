@@ -13,10 +13,10 @@ def test_workers_together_use_the_permitted_rate_and_exceed_no_window(
     redis_server: RedisServer,
 ) -> None:
     """Four processes of eight threads with the wire; a ban lies one request beyond a window."""
-    windows = (RateWindow(40, 1.0), RateWindow(100, 5.0))
+    windows = (RateWindow(40, 1.0), RateWindow(120, 8.0))
     ban = {"per_second": 41, "per_minute": 0, "per_5_minutes": 0}
 
-    load = put_load(redis_server.url(), windows, 14.0, ban)
+    load = put_load(redis_server.url(), windows, 17.0, ban)
 
     assert load.banned == 0
     assert load.violations == 0, load.busiest

@@ -9,8 +9,8 @@ from ingest.budget_report import BudgetReport, PaceFacts, Transition
 from ingest.rates import parse_windows
 from ingest.throttling import PaceState
 from market.clock import EXCHANGE_TZ
-from pipeline.budgets import Pacing
 from pipeline.output import json_text
+from pipeline.pacing_reading import Pacing
 from pipeline.pacing_view import openmetrics, pacing_json, pacing_lines
 
 NOW = datetime(2026, 1, 5, 10, 32, tzinfo=EXCHANGE_TZ)
