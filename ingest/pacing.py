@@ -45,11 +45,13 @@ class Permit:
 
     Attributes:
         waited_s: How long it was waited for.
+        in_ban: Whether the request is a probe, or one of the first after a probe that was answered.
     """
 
     waited_s: float
     _left: Callable[[], None] | None = None
     _answered: Callable[[Answer, str, str], bool] = _unheard
+    in_ban: bool = False
 
     def left(self) -> None:
         """Say that the request is on its way: call it right after the last byte was sent.
@@ -99,7 +101,8 @@ class Budget(Protocol):
             wait_out_ban: Whether the end of a ban is waited for, too.
 
         Raises:
-            BannedError: The upstream has banned the address, and the end is not waited for.
+            BannedError: The upstream has banned the address, and the end is not waited for or does
+                not come before the deadline.
             BudgetUnavailableError: No permit comes before the deadline, or Redis is away until
                 then.
         """
@@ -126,10 +129,6 @@ class _Reply:
     wait_s: float
     now_us: int = 0
     facts: PaceFacts | None = None
-
-    @property
-    def is_banned(self) -> bool:
-        return self.facts is not None and self.facts.state is PaceState.BANNED
 
 
 class RedisBudget:
@@ -212,7 +211,10 @@ class RedisBudget:
                 return False  # all was calm, and this changes nothing
             return self._report(answer, ticket, reply.now_us, cause, question or ticket)
 
-        return Permit(granted - began, lambda: self._stamp_if_late(ticket, granted), answered)
+        in_ban = reply.facts is not None and reply.facts.state is not PaceState.OPEN
+        return Permit(
+            granted - began, lambda: self._stamp_if_late(ticket, granted), answered, in_ban=in_ban
+        )
 
     def used(self) -> dict[str, int]:
         """Permits granted within each window until now, by the window's text."""
@@ -235,9 +237,9 @@ class RedisBudget:
     def _bearable(self, reply: _Reply, deadline: float, *, wait_out_ban: bool) -> float:
         """How long to sleep before asking again; raises where that is pointless."""
         left = deadline - time.monotonic()
-        if reply.is_banned:
-            if left <= 0 or not wait_out_ban:
-                assert reply.facts is not None
+        state = reply.facts.state if reply.facts else PaceState.OPEN
+        if reply.facts is not None and state is not PaceState.OPEN:
+            if left <= 0 or (state is PaceState.BANNED and not wait_out_ban):
                 raise self._banned(reply.facts)
             return min(reply.wait_s, left)
         if reply.wait_s > left:
@@ -250,9 +252,12 @@ class RedisBudget:
 
     def _banned(self, facts: PaceFacts) -> BannedError:
         since, probe = facts.since, facts.next_probe
+        next_step = f"the next probe is due at {probe:%H:%M:%S}"
+        if facts.state is PaceState.HALF_OPEN:
+            next_step = "a probe was answered, and one request at a time is sent"
         return BannedError(
             f"{self.domain} has banned this address since {since:%H:%M:%S %Z} ({facts.cause}); "
-            f"the next probe is due at {probe:%H:%M:%S}",
+            f"{next_step}",
             {
                 "domain": self.domain,
                 "since": since.isoformat() if since else None,

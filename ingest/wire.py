@@ -57,7 +57,12 @@ class Exchange:
 
 @dataclass(slots=True)
 class Observation:
-    """The requests made within one ``observed`` block."""
+    """The requests made within one ``observed`` block.
+
+    Attributes:
+        throttled: Whether any of them met a throttling sign or a ban, so that time was lost which
+            is not the batch's fault.
+    """
 
     upstreams: Mapping[str, "Upstream"]
     lane: Lane
@@ -65,6 +70,7 @@ class Observation:
     alive: Callable[[], None]
     wait_out_ban: bool = True
     exchanges: list[Exchange] = field(default_factory=list)
+    throttled: bool = False
     _unjudged: tuple[Permit, str] | None = None
 
     @property
@@ -79,6 +85,7 @@ class Observation:
         (permit, question), self._unjudged = self._unjudged, None
         if isinstance(error, ThrottledError):
             error.banned = permit.answered(Answer.SIGN, error.message, question)
+            self.throttled = True
         else:
             permit.answered(Answer.OK)
 
@@ -152,6 +159,7 @@ def observed_within(*, wait_out_ban: bool | None = None) -> Iterator[Observation
         try:
             yield inner
         finally:
+            outer.throttled |= inner.throttled
             outer.exchanges.extend(replace(e, body=b"") for e in inner.exchanges)
 
 
@@ -222,6 +230,7 @@ class UpstreamAdapter(HTTPAdapter):
             observation.alive,
             wait_out_ban=observation.wait_out_ban,
         )
+        observation.throttled |= permit.in_ban
         connect_s, read_s = self._timeout
         # A second silence in a row decides: it need not be waited for as long as the first.
         options["timeout"] = (connect_s, read_s / 2 if in_doubt else read_s)
@@ -234,7 +243,7 @@ class UpstreamAdapter(HTTPAdapter):
         status: int | None = None
         body = b""
         try:
-            with _judging(permit), _told_when_sent(permit):
+            with _judging(permit, observation), _told_when_sent(permit):
                 with translated(target.hostname or "", domain):
                     response = super().send(request, **options)  # type: ignore[arg-type]
                     status = response.status_code
@@ -284,12 +293,13 @@ def _told_when_sent(permit: Permit) -> Iterator[None]:
 
 
 @contextmanager
-def _judging(permit: Permit) -> Iterator[None]:
+def _judging(permit: Permit, observation: Observation) -> Iterator[None]:
     """Tell the permit's budget of an answer that is none; a whole one is judged by its reader."""
     try:
         yield
     except ThrottledError as error:
         error.banned = permit.answered(Answer.SIGN, error.message)
+        observation.throttled = True
         raise
     except UpstreamFailedError as error:
         permit.answered(Answer.FAILED, error.message)

@@ -1,11 +1,7 @@
 """The request budgets of this installation, opened as its settings say."""
 
-from dataclasses import dataclass
-
 import redis
 
-from ingest.budget_report import BudgetReport
-from ingest.causes import plain_cause
 from ingest.domains import EASTMONEY, SINA, TENCENT
 from ingest.pacing import RedisBudget
 from ingest.throttling import BanPolicy
@@ -61,33 +57,3 @@ def open_budget(settings: Settings, name: str) -> RedisBudget:
             right_s=settings.connect_timeout_s + 2 * settings.read_timeout_s + 5,
         ),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Pacing:
-    """What the budgets of this installation say.
-
-    Attributes:
-        reports: A budget each that was ever used, and that of the configured upstream.
-        unreachable: Why none can be asked; None: they were.
-    """
-
-    reports: tuple[BudgetReport, ...]
-    unreachable: str | None = None
-
-
-def read_pacing(settings: Settings) -> Pacing:
-    """Ask all budgets; a Redis that is away is said, for commands that only read do not need it."""
-    if settings.is_embedded:
-        from pipeline.embedded import EmbeddedStack  # noqa: PLC0415  (only where it is wanted)
-
-        stack = EmbeddedStack(settings)
-        if not stack.socket.exists():
-            return Pacing((), "no Redis runs: commands that fetch bring their own, with its memory")
-        settings = settings.model_copy(update=stack.overrides)
-    configured = EASTMONEY if settings.quantsync_upstream == "live" else SIMULATOR
-    try:
-        reports = [open_budget(settings, name).report() for name in BUDGETS]
-    except redis.RedisError as error:
-        return Pacing((), f"no Redis can be reached ({plain_cause(error)})")
-    return Pacing(tuple(r for r in reports if r.facts.granted or r.domain == configured))

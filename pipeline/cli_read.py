@@ -39,6 +39,8 @@ from pipeline.kline_reading import (
     what_to_sync,
 )
 from pipeline.options import From, Json, To, read_day
+from pipeline.pacing_reading import read_pacing
+from pipeline.pacing_view import openmetrics, pacing_json, pacing_lines
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
 from storage.aliases import read_aliases
@@ -289,9 +291,6 @@ def _status(
     ] = False,
 ) -> None:
     """What is held, how far it is complete, how requests are paced, and the newest runs."""
-    from pipeline.budgets import read_pacing  # noqa: PLC0415  (Redis: only where it is asked)
-    from pipeline.pacing_view import openmetrics, pacing_json, pacing_lines  # noqa: PLC0415
-
     pacing = read_pacing(read_settings())
     if metrics:
         sys.stdout.write(openmetrics(pacing))

@@ -39,7 +39,8 @@ COMMANDS = {
         "changes.",
     ),
     "status": Place(
-        "pipeline.cli_read", "What is held, how far it is complete, and the newest runs."
+        "pipeline.cli_read",
+        "What is held, how far it is complete, how requests are paced, and the newest runs.",
     ),
     "runs": Place("pipeline.cli_read", "List runs, or show one with the outcome of every fetch."),
     "symbols": Place(

@@ -6,14 +6,12 @@ append-only file keeps the queues between starts.
 """
 
 import ctypes
-import hashlib
 import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +26,7 @@ import redis
 from filelock import FileLock, Timeout
 
 from market.errors import QuantsyncError
+from pipeline.embedded_redis import redis_socket, redis_url
 from pipeline.identity import identity_of_child
 from pipeline.queues import ADMIN_QUEUES, QUANT_QUEUES
 from pipeline.runtime import SIMULATOR_URL_FILE
@@ -40,7 +39,6 @@ _STOP_AFTER_S = 20.0
 _FUTILE_STARTS = 8
 _UP_AFTER_S = 2.0
 _ASLEEP_S = 5.0
-_MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes
 _PR_SET_PDEATHSIG = 1
 
 
@@ -167,12 +165,8 @@ class EmbeddedStack:
 
     @property
     def socket(self) -> Path:
-        """Redis's unix socket: in the home, or in a private folder where that path is too long."""
-        path = self.settings.home / "redis" / "redis.sock"
-        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
-            return path
-        mark = hashlib.sha256(os.fsencode(self.settings.home)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"quantsync-{os.getuid()}-{mark}" / "redis.sock"
+        """Redis's unix socket."""
+        return redis_socket(self.settings.home)
 
     @property
     def overrides(self) -> dict[str, object]:
@@ -189,8 +183,8 @@ class EmbeddedStack:
         """Variables that make any quantsync or Celery process use this stack."""
         return {
             "QUANTSYNC_HOME": str(self.settings.home),
-            "CELERY_BROKER_URL": f"redis+socket://{self.socket}?virtual_host=1",
-            "CELERY_RESULT_BACKEND": f"redis+socket://{self.socket}?virtual_host=2",
+            "CELERY_BROKER_URL": redis_url(self.settings.home, 1),
+            "CELERY_RESULT_BACKEND": redis_url(self.settings.home, 2),
             "SCHEDULE_ENABLED": str(self.beat or self.settings.schedule_enabled).lower(),
         }
 

@@ -44,6 +44,8 @@ STOPPING = threading.Event()
 """Set when this process is asked to stop: batches in work are given back between two items."""
 
 _RENEW_S = 1.0
+_BY_TIME = (Outcome.TIMEOUT.value, Outcome.BUDGET_UNAVAILABLE.value)
+"""Outcomes that say no more than that the time was over."""
 
 
 @dataclass(slots=True)
@@ -211,7 +213,7 @@ def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
         with wire.observed(
             routes, lane=lane, deadline=hold.deadline, alive=hold.alive
         ) as observation:
-            _fetch_items(runtime, hold, plan, source, haul)
+            _fetch_items(runtime, hold, plan, source, haul, observation)
         return _stage(runtime, hold, plan, haul, observation.requests)
     except BatchInterruptedError:
         if STOPPING.is_set():
@@ -226,7 +228,12 @@ def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
 
 
 def _fetch_items(
-    runtime: Runtime, hold: _Hold, plan: BatchPlan, source: Source, haul: _Haul
+    runtime: Runtime,
+    hold: _Hold,
+    plan: BatchPlan,
+    source: Source,
+    haul: _Haul,
+    observation: wire.Observation,
 ) -> None:
     """Fetch every item, each to an outcome.
 
@@ -236,11 +243,16 @@ def _fetch_items(
     """
     for item in plan.items:
         hold.alive()
+        if time.monotonic() > hold.deadline and observation.throttled:
+            raise BannedError("throttling took the time that it was given")
         if time.monotonic() > hold.deadline:
             reason = "the batch's deadline passed before its turn"
             haul.outcomes.append(OutcomeRow(item.subject, Outcome.TIMEOUT.value, reason))
         else:
-            haul.outcomes.append(_fetch_item(runtime, plan, item, source, haul))
+            fetched = _fetch_item(runtime, plan, item, source, haul)
+            if fetched.outcome in _BY_TIME and observation.throttled:
+                raise BannedError(f"throttling took the time that it was given: {fetched.reason}")
+            haul.outcomes.append(fetched)
             reach(KillPoint.ITEM_FETCHED, item.subject)
         hold.done += 1
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ingest.budget_report import BudgetReport
 from ingest.throttling import PaceState
-from pipeline.budgets import Pacing
+from pipeline.pacing_reading import Pacing
 
 _STORY_SHOWN = 8
 _PREFIX = "quantsync_budget"
