@@ -50,8 +50,6 @@ AWAY = (
 _KNOWN_BEFORE = (BannedError, KnownUnreachableError)
 """Nothing was sent: whoever keeps that memory also knows when to try again."""
 
-_RAW = Adjustment.NONE
-
 _T = TypeVar("_T")
 
 
@@ -95,13 +93,21 @@ class Presence:
         self._last: SourceError | None = None
 
     def ask(self, call: Callable[[], _T]) -> _T:
-        """One request, and what it shows.
+        """One request, if the upstream is not known to be away.
 
         Raises:
-            AwayError: It is known to be away: nothing was sent.
+            AwayError: It is: nothing was sent.
             SourceError: The call's.
         """
         self._check()
+        return self.watch(call)
+
+    def watch(self, call: Callable[[], _T]) -> _T:
+        """One request, and what it shows of the upstream: for whoever has nobody else to ask.
+
+        Raises:
+            SourceError: The call's.
+        """
         try:
             answer = call()
         except AWAY as error:
@@ -180,8 +186,8 @@ class FailoverSource:
         self._make = cache(make)
         self._retried = retried
         self._fit = fit
-        names = {name for period in others.values() for name in period}
-        self._presence = {name: Presence() for name in (names and {usual.name, *names})}
+        names = {usual.name, *(name for period in others.values() for name in period)}
+        self._presence = {name: Presence() for name in names}
 
     def now(self) -> datetime:
         """Exchange time, by the usual source's clock."""
@@ -206,11 +212,12 @@ class FailoverSource:
 
         others = self._others.get(period, ()) if adjustment is Adjustment.NONE else ()
         if not others:
-            return self._retried(lambda: self._asked(usual))
+            return self._retried(lambda: self._watched(usual))
+        presence = self._presence[self.name]
         try:
             # A ban is not waited out by whoever has somebody else to ask.
             with wire.observed_within(wait_out_ban=False):
-                return self._retried(lambda: self._asked(usual))
+                return self._retried(lambda: presence.ask(usual))
         except (*AWAY, AwayError) as error:
             return self._of_others(symbol, period, window, others, error)
 
@@ -242,11 +249,6 @@ class FailoverSource:
                 continue
             log.info("%s: %s bars of %s, for %s", symbol, period, other.name, away.message)
             return replace(bars, instead_of=f"from {other.name}, for {away.message}")
-        if isinstance(away, BannedError):
-            # Nobody else has them, and a ban ends: whoever waits gets them.
-            return self._retried(
-                lambda: self._asked(lambda: self._usual.fetch_klines(symbol, period, window, _RAW))
-            )
         raise AwayError(
             "; ".join(said), {"symbol": str(symbol), "outcome": away.outcome.value}
         ) from away
@@ -259,24 +261,30 @@ class FailoverSource:
         held: pa.Table | None = None,
     ) -> FoundExRights:
         """All ex-rights of one symbol: the usual source's."""
-        return self._asked(lambda: self._usual.fetch_ex_rights(symbol, session, reference, held))
+        return self._watched(lambda: self._usual.fetch_ex_rights(symbol, session, reference, held))
 
     def fetch_quotes(self) -> pa.Table:
-        """Quotes of all listed A shares: the usual source's."""
-        return self._asked(self._usual.fetch_quotes)
+        """Quotes of all listed A shares: the usual source's.
+
+        The end of a ban is not waited for where bars have a fail-over: with the list that is held,
+        they can be had meanwhile.
+        """
+        waits = None if not any(self._others.values()) else False
+        with wire.observed_within(wait_out_ban=waits):
+            return self._watched(self._usual.fetch_quotes)
 
     def fetch_board_list(self, kind: BoardKind) -> pa.Table:
         """All boards of a kind: the usual source's."""
-        return self._asked(lambda: self._usual.fetch_board_list(kind))
+        return self._watched(lambda: self._usual.fetch_board_list(kind))
 
     def fetch_board_members(self, kind: BoardKind, board: str) -> pa.Table:
         """Members of a board: the usual source's."""
-        return self._asked(lambda: self._usual.fetch_board_members(kind, board))
+        return self._watched(lambda: self._usual.fetch_board_members(kind, board))
 
     def fetch_board_klines(self, kind: BoardKind, board: str, window: Window) -> Bars:
         """Daily bars of a board: the usual source's."""
-        return self._asked(lambda: self._usual.fetch_board_klines(kind, board, window))
+        return self._watched(lambda: self._usual.fetch_board_klines(kind, board, window))
 
-    def _asked(self, call: Callable[[], _T]) -> _T:
-        presence = self._presence.get(self.name)
-        return call() if presence is None else presence.ask(call)
+    def _watched(self, call: Callable[[], _T]) -> _T:
+        """A call that nobody else can answer: it is tried, or waits for the end of a ban."""
+        return self._presence[self.name].watch(call)

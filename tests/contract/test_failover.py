@@ -29,6 +29,7 @@ from ingest.sources.failover import AwayError, FailoverSource, Presence
 from ingest.sources.sina import SinaSource
 from ingest.sources.tencent import TencentSource
 from market.adjustments import Adjustment
+from market.boards import BoardKind
 from market.clock import FixedClock
 from market.periods import Period
 from market.sessions import Window
@@ -142,7 +143,7 @@ def test_an_upstream_that_refuses_connections_is_failed_over(
 def test_a_ban_is_not_waited_out_where_another_can_be_asked(
     source: FailoverSource, simulator: SimulatorServer
 ) -> None:
-    """And is waited out where nobody can: for adjusted prices and lists."""
+    """Nor for the list, for an older one will do; it is for boards and adjusted prices."""
     budget = BanningBudget()
     with on_the_wire(simulator.url, eastmoney=budget):
         for _ in range(5):
@@ -151,8 +152,10 @@ def test_a_ban_is_not_waited_out_where_another_can_be_asked(
         with pytest.raises(BannedError):
             source.fetch_klines(MOUTAI, Period.DAILY, WEEK, Adjustment.QFQ)
         with pytest.raises(BannedError):
+            source.fetch_board_list(BoardKind.INDUSTRY)
+        with pytest.raises(BannedError):
             source.fetch_quotes()
-    assert budget.waits[5:] == [True, True]
+    assert budget.waits[5:] == [True, True, False]
 
 
 def test_facts_about_the_data_are_nobody_elses_to_answer(
@@ -237,6 +240,22 @@ def test_one_that_is_away_is_not_asked_for_every_symbol(
     assert len(bars) == 40
     assert asked(simulator)["eastmoney"] <= 8 + 2
     assert asked(simulator)["sina"] == 40
+
+
+def test_what_nobody_else_can_answer_is_asked_of_one_that_is_away_all_the_same(
+    source: FailoverSource, simulator: SimulatorServer
+) -> None:
+    """Boards, lists, ex-rights and adjusted prices: and their success brings the bars back, too."""
+    simulator.faults.add(OFF)
+    with on_the_wire(simulator.url):
+        for _ in range(3):
+            source.fetch_klines(MOUTAI, Period.M5, WEEK)
+        away = asked(simulator)["eastmoney"]
+        assert sources_of(source.fetch_klines(MOUTAI, Period.M5, WEEK)) == {"sina"}
+        assert asked(simulator)["eastmoney"] == away
+        simulator.faults.clear()
+        assert source.fetch_board_list(BoardKind.INDUSTRY).num_rows > 0
+        assert sources_of(source.fetch_klines(MOUTAI, Period.M5, WEEK)) == {"eastmoney"}
 
 
 def test_after_a_while_one_caller_tries_again_and_its_success_brings_all_back() -> None:
