@@ -24,7 +24,7 @@ install = echo "installing $(1) into .venv" \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r $(1) \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 
-.PHONY: help setup sync test soak reliability check contracts bench-sweep pacing fmt fmt-check lint types arch lock worker worker-admin beat flower \
+.PHONY: help setup sync test soak reliability check contracts bench-sweep bench-market pacing fmt fmt-check lint types arch lock worker worker-admin beat flower \
 	simulator up services clean
 
 help: ## Print the targets
@@ -59,6 +59,9 @@ reliability: $(DEV) services ## Run every fault case ROUNDS times, at length, an
 
 bench-sweep: $(DEV) ## Measure what a sweep of the whole market costs here (ARGS: --held 240, --rounds 5)
 	@$(BIN)/python -W ignore -m tests.bench_sweep $(ARGS)
+
+bench-market: $(DEV) ## Measure a whole market's day by the simulator's log (ARGS: increment, ticks, --speed 20)
+	@$(BIN)/python -W ignore -m tests.bench_market $(ARGS)
 
 pacing: $(DEV) ## Measure for 15 minutes how much of the permitted rate is used; writes docs/pacing.md
 	@$(BIN)/python -m tests.pacing_load docs/pacing.md $(ARGS)
