@@ -118,6 +118,7 @@ def test_26_a_ban_costs_its_length_and_nothing_else(
     with noted.recovering(arena):
         ban.noticed()
         time.sleep(LASTS_S)
+        during = pacing(arena)
         ban.end()
         arena.ended()
 
@@ -126,7 +127,8 @@ def test_26_a_ban_costs_its_length_and_nothing_else(
     ban.check()
     assert "closed the connection" in ban.said["cause"]
     assert ban.said["effective_rate"] == 0
-    assert sum(ban.said["waiting"].values()) > 0 or not fetched
+    assert during["state"] == "banned"
+    assert sum(during["waiting"].values()) > 0
     told = pacing(arena)
     turns = [turn["to"] for turn in told["story"] if turn["from"] != turn["to"]]
     assert turns[:2] == ["banned", "half_open"]
