@@ -270,8 +270,15 @@ class FailoverSource:
         they can be had meanwhile.
         """
         waits = None if not any(self._others.values()) else False
-        with wire.observed_within(wait_out_ban=waits):
-            return self._watched(self._usual.fetch_quotes)
+        try:
+            with wire.observed_within(wait_out_ban=waits):
+                return self._watched(self._usual.fetch_quotes)
+        except BannedError as error:
+            if waits is None:
+                raise
+            # Final for this list: a ban that is waited for would hold up the bars of others.
+            context = {**error.context, "outcome": error.outcome.value}
+            raise AwayError(error.message, context) from error
 
     def fetch_board_list(self, kind: BoardKind) -> pa.Table:
         """All boards of a kind: the usual source's."""
