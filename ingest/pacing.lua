@@ -2,13 +2,13 @@
 -- else microseconds to wait, or -1 where the data is not that of the epoch the caller knows: it must
 -- give back its grants and ask again. state: the hash of throttling.lua, or nothing while all is calm.
 -- KEYS: grants, live queue, bulk queue, seen (ticket -> expiry), turn, seq, epoch, state
--- ARGV: ticket, lane, known epoch, new epoch, guard, bulk share, late, how long the sole right to ask
--- lasts, jitter (share of a window's time per request), a random number below 1, then (count, span)
--- per window; times in microseconds
+-- ARGV: ticket, lane, known epoch, new epoch, bulk share, late, how long the sole right to ask
+-- lasts, jitter (share of a window's time per request), a random number below 1, then (count, span,
+-- guard) per window; times in microseconds
 local grants, live, bulk, seen, turn, seq, epoch_key, state_key = unpack(KEYS)
 local ticket, lane, known = ARGV[1], ARGV[2], ARGV[3]
-local guard, bulk_share, late = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local right, jitter, FIRST_WINDOW = tonumber(ARGV[8]), tonumber(ARGV[9]), 11
+local bulk_share, late, right = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local jitter, draw_next, FIRST_WINDOW = tonumber(ARGV[8]), ARGV[9], 10
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 redis.call('SET', epoch_key, ARGV[4], 'NX')
@@ -38,9 +38,9 @@ local longest, draw = 0, tonumber(held[8] or 0)
 local newest = redis.call('ZREVRANGE', grants, 0, 0, 'WITHSCORES')[2]
 local function free_at(ahead)
   local at = banned and tonumber(held[5]) or 0
-  for i = FIRST_WINDOW, #ARGV, 2 do
-    local count, span = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
-    if span > longest then longest = span end
+  for i = FIRST_WINDOW, #ARGV, 3 do
+    local count, span, guard = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+    longest = math.max(longest, span + guard)
     local rank = count - 1 - (ahead % count)
     local grant = redis.call('ZREVRANGE', grants, rank, rank, 'WITHSCORES')
     if grant[2] then
@@ -54,7 +54,7 @@ local function free_at(ahead)
   return at
 end
 local free = free_at(0)
-redis.call('ZREMRANGEBYSCORE', grants, '-inf', now - longest - guard)
+redis.call('ZREMRANGEBYSCORE', grants, '-inf', now - longest)
 
 local waiting_live, waiting_bulk = redis.call('ZCARD', live), redis.call('ZCARD', bulk)
 -- While both lanes wait, every bulk_share-th permit is the bulk lane's.
@@ -69,7 +69,7 @@ end
 local function keep(wait)
   -- The state is kept for ever: a ban outlives whoever waits for its end.
   for i = 1, #KEYS - 1 do
-    redis.call('PEXPIRE', KEYS[i], math.ceil((longest + guard + wait) / 1000) + 60000)
+    redis.call('PEXPIRE', KEYS[i], math.ceil((longest + wait) / 1000) + 60000)
   end
 end
 local taken = one_at_a_time and held[6] and tonumber(held[7]) > now
@@ -79,7 +79,7 @@ if not taken and free <= now and (ahead == 0 or now - free > late * ahead) then
   redis.call('ZREM', queue, ticket); redis.call('ZREM', seen, ticket)
   if lane == 'bulk' then redis.call('SET', turn, 0)
   elseif waiting_bulk > 0 then redis.call('INCR', turn) end
-  redis.call('HSET', state_key, 'draw', ARGV[10])
+  redis.call('HSET', state_key, 'draw', draw_next)
   redis.call('HINCRBY', state_key, 'granted', 1)
   if one_at_a_time then redis.call('HSET', state_key, 'sole', ticket, 'sole_until', now + right) end
   if banned then redis.call('HINCRBY', state_key, 'probes', 1) end

@@ -113,6 +113,8 @@ _GRANT = Path(__file__).with_name("pacing.lua").read_text(encoding="utf-8")
 _JUDGE = Path(__file__).with_name("throttling.lua").read_text(encoding="utf-8")
 _LATE_S = 0.02
 """A request that leaves later than this after its grant moves the grant to the later instant."""
+_LONGEST_GUARD_S = 1.0
+"""A second late is nothing to five minutes, and happens to networks and busy machines."""
 _LOOK_AGAIN_S = 0.5
 """How often a Redis that is away is tried again."""
 _TELL_WITHIN_S = 2.0
@@ -143,7 +145,8 @@ class RedisBudget:
         egress: Name of the address that requests leave by.
         windows: What is permitted.
         guard_s: Added to every window, because a request reaches the upstream a little after its
-            permit: without it two requests a window apart could arrive closer than the window.
+            permit: without it two requests a window apart could arrive closer than the window. To a
+            long one a hundredth of it is added instead, up to 1 s.
         bulk_share: While both lanes wait, one permit in this many goes to the bulk lane.
         jitter: Longest random delay of a grant, as a share of a window's time per request.
         policy: How throttling signs and bans are answered to.
@@ -173,12 +176,13 @@ class RedisBudget:
         self._keys = [self._grants, *queues, self._state]
         self._policy = policy or BanPolicy()
         right_us = int(self._policy.right_s * 1e6)
-        self._limits: list[int] = [int(guard_s * 1e6), bulk_share, int(_LATE_S * 1e6), right_us]
+        self._limits: list[int] = [bulk_share, int(_LATE_S * 1e6), right_us]
         self._jitter = jitter
         self._windows_us: list[int] = []
         for window in self.windows:
-            self._windows_us += [window.count, int(window.seconds * 1e6)]
-        self._longest_us = int((max(w.seconds for w in self.windows) + guard_s) * 1e6)
+            guard = max(guard_s, min(_LONGEST_GUARD_S, window.seconds / 100))
+            self._windows_us += [window.count, int(window.seconds * 1e6), int(guard * 1e6)]
+        self._longest_us = int((max(w.seconds for w in self.windows) + _LONGEST_GUARD_S) * 1e6)
         self._memory = threading.Lock()
         self._epoch = ""
         self._granted: dict[str, int] = {}

@@ -26,7 +26,7 @@ instead of 120 s and reconcilers look every {every} s instead of every 30 s; wit
 recovery that waits for a lease or a reconciler takes as much longer. "Lost" and "doubled" count
 bars in either store. Case numbers: 1–2 workers, 3–5 planners and headers, 6–9 commits, 10–12
 delivery and zombies, 13–19 brokers, 20–22 data and hangs, 23 schedulers, 24 disks and databases,
-25 commands.
+25 commands, 26 bans.
 
 Written by `tests/reliability.py`, the last step of `make reliability`, on {when}, {machine}, from
 at most {rounds} rounds a case. Do not edit.
