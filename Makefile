@@ -24,7 +24,7 @@ install = echo "installing $(1) into .venv" \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r $(1) \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 
-.PHONY: help setup sync test soak reliability check contracts bench-sweep bench-market pacing fmt fmt-check lint types arch lock worker worker-admin beat flower \
+.PHONY: help setup sync test test-all soak reliability check contracts bench-sweep bench-market pacing fmt fmt-check lint types arch lock worker worker-admin beat flower \
 	simulator up services clean
 
 help: ## Print the targets
@@ -39,11 +39,15 @@ sync: $(RUNTIME) ## Synchronise everything from a simulated market (ARGS: more o
 # Most tests wait for processes, so several run at once; those that hold time to account run alone.
 test: $(DEV) ## Run the tests (ARGS: pytest arguments)
 ifeq ($(ARGS),)
-	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m "not alone" $(PYTEST_ARGS)
-	@$(BIN)/pytest -m alone $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m "not alone and not lengthy" $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "alone and not lengthy" $(PYTEST_ARGS)
 else
 	@$(BIN)/pytest $(PYTEST_ARGS) $(ARGS)
 endif
+
+test-all: $(DEV) ## Run the tests, and those variants that take long
+	@$(MAKE) --no-print-directory test
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m lengthy $(PYTEST_ARGS)
 
 soak: $(DEV) ## Break a sync at random, ROUNDS times, and compare the stores
 	@TEST_SOAK_ROUNDS=$(ROUNDS) $(BIN)/pytest -q -s tests/e2e/faults/test_soak.py $(ARGS)

@@ -153,8 +153,9 @@ def test_a_ban_is_not_waited_out_where_another_can_be_asked(
             source.fetch_klines(MOUTAI, Period.DAILY, WEEK, Adjustment.QFQ)
         with pytest.raises(BannedError):
             source.fetch_board_list(BoardKind.INDUSTRY)
-        with pytest.raises(BannedError):
+        with pytest.raises(AwayError) as away:
             source.fetch_quotes()
+        assert away.value.outcome is Outcome.BANNED
     assert budget.waits[5:] == [True, True, False]
 
 

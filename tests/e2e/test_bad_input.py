@@ -291,6 +291,7 @@ def runs_of(installation: Installation) -> list[str]:
     return [run["run_id"] for run in installation.run("runs", "--json").json]
 
 
+@pytest.mark.lengthy
 def test_real_prices_are_not_mixed_into_simulated_ones(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:

@@ -53,6 +53,7 @@ def simulator_process(
         stop(process)
 
 
+@pytest.mark.alone
 def test_a_thousand_symbols_on_four_workers_keep_the_budget_and_little_memory(
     installation: Installation,
     redis_server: RedisServer,

@@ -113,6 +113,7 @@ def test_the_days_bars_come_with_the_list_and_only_doubtful_symbols_are_fetched_
     assert gaps.code == 0, gaps.stdout
 
 
+@pytest.mark.lengthy
 def test_before_the_close_the_sweeps_bars_are_provisional_and_cover_nothing(
     quick: Installation, simulator: SimulatorServer
 ) -> None:
@@ -134,6 +135,7 @@ def test_before_the_close_the_sweeps_bars_are_provisional_and_cover_nothing(
     assert asked["fqt=0"] <= EX_RIGHTS
 
 
+@pytest.mark.lengthy
 def test_a_plan_counts_what_the_run_then_sends_and_what_would_be_lost(
     quick: Installation, simulator: SimulatorServer
 ) -> None:

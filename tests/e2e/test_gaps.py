@@ -191,6 +191,7 @@ def test_every_reason_is_told_apart_and_only_what_can_be_had_is_asked_for(
     assert missing(after.json, "603101.SH") == [("2025-12-22", "2025-12-31", "suspended")]
 
 
+@pytest.mark.lengthy
 def test_windows_years_apart_are_fetched_apart_and_neighbours_together(
     installation: Installation, simulator: SimulatorServer
 ) -> None:

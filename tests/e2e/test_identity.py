@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pytest
 
 from market.adjustments import Adjustment
 from market.clock import EXCHANGE_TZ
@@ -97,6 +98,7 @@ def test_one_history_under_any_code_and_no_bar_twice_across_the_renumbering(
     assert f"code    {OLD} until before 2025-10-10\n" in shown
 
 
+@pytest.mark.lengthy
 def test_sync_by_the_old_code_fetches_under_the_present_one(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:
@@ -118,6 +120,7 @@ def test_sync_by_the_old_code_fetches_under_the_present_one(
     assert [(s["subject"], s["held"], s["missing"]) for s in gaps["series"]] == [(NEW, 9, [])]
 
 
+@pytest.mark.lengthy
 def test_a_stock_and_an_index_that_share_digits_are_never_one(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:

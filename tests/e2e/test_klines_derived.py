@@ -43,6 +43,7 @@ def assert_same(bars: list[dict[str, str]], frame: "pd.DataFrame", when: str) ->
             assert float(bar[ours]) == float(row[theirs]), (bar, row)
 
 
+@pytest.mark.lengthy
 def test_derived_bars_are_those_that_akshare_fetches(
     installation: Installation,
     simulator: "SimulatorServer",

@@ -108,6 +108,7 @@ def test_industries_come_by_the_one_name_of_each_symbol(
     assert assert_members(installation, market, SECOND, BoardKind.INDUSTRY) >= by_pages / 2
 
 
+@pytest.mark.lengthy
 def test_a_page_that_disagrees_wins_for_all_boards(
     installation: Installation, server: SimulatorServer, market: SeededMarket
 ) -> None:
@@ -136,6 +137,7 @@ def test_a_page_that_disagrees_wins_for_all_boards(
     database.dispose()
 
 
+@pytest.mark.lengthy
 def test_a_commit_killed_among_its_boards_is_done_again_without_another_request(
     installation: Installation, server: SimulatorServer, market: SeededMarket
 ) -> None:
@@ -151,6 +153,7 @@ def test_a_commit_killed_among_its_boards_is_done_again_without_another_request(
     assert_members(installation, market, SECOND, BoardKind.CONCEPT)
 
 
+@pytest.mark.lengthy
 def test_names_that_a_page_lost_are_not_believed_and_the_pages_win(
     installation: Installation, server: SimulatorServer, market: SeededMarket
 ) -> None:
@@ -167,6 +170,7 @@ def test_names_that_a_page_lost_are_not_believed_and_the_pages_win(
     assert_members(installation, market, SECOND, BoardKind.CONCEPT)
 
 
+@pytest.mark.lengthy
 def test_a_sweep_that_cannot_be_read_leaves_members_to_their_pages(
     installation: Installation, server: SimulatorServer, market: SeededMarket
 ) -> None:
@@ -181,6 +185,7 @@ def test_a_sweep_that_cannot_be_read_leaves_members_to_their_pages(
     assert_members(installation, market, SECOND, BoardKind.CONCEPT)
 
 
+@pytest.mark.lengthy
 def test_with_akshare_alone_and_where_pages_are_asked_for_there_is_no_sweep(
     installation: Installation, server: SimulatorServer, market: SeededMarket
 ) -> None:

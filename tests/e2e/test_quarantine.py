@@ -79,6 +79,7 @@ def test_bars_are_accepted_and_dropped_by_hand_and_a_refetch_keeps_to_it(
     assert installation.run("quarantine", "drop", bars[0]["id"]).code == 2
 
 
+@pytest.mark.lengthy
 def test_a_list_is_taken_by_hand_and_a_dropped_one_is_no_sighting(
     installation: Installation, market: SimulatorServer
 ) -> None:

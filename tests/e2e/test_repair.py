@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from storage.database import Database
 from tests.fixtures.cli import Installation, Said
 
@@ -42,6 +44,7 @@ def test_a_rotten_file_is_rebuilt_without_a_request_and_read_again(
     assert (again["bars_written"], again["requests"]) == (0, 0)
 
 
+@pytest.mark.lengthy
 def test_minutes_that_nobody_holds_any_more_are_fetched_by_the_next_sync(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:

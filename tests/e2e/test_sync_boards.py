@@ -68,6 +68,7 @@ def test_lists_members_and_klines_are_the_markets(
     assert "end_at" in installation.run("klines", "BK0477", "--format", "csv").stdout
 
 
+@pytest.mark.lengthy
 def test_a_listed_board_without_members_is_a_success_unless_members_are_held(
     installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:
@@ -134,7 +135,15 @@ def test_of_a_day_after_the_latest_list_it_is_said_that_nothing_is_known(
     assert "known from 2025-12-31 to 2025-12-31" in installation.run(*ask[:3]).stderr
 
 
-@pytest.mark.parametrize("fault", ["short_page", "empty_page", "short_list", "truncated_body"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "short_list",
+        "short_page",
+        pytest.param("empty_page", marks=pytest.mark.lengthy),
+        pytest.param("truncated_body", marks=pytest.mark.lengthy),
+    ],
+)
 def test_a_page_that_lies_never_shrinks_a_board(
     installation: Installation,
     simulator: "SimulatorServer",
@@ -170,6 +179,7 @@ def test_a_page_that_lies_never_shrinks_a_board(
     assert members_of(installation, big, "2025-12-30") == held
 
 
+@pytest.mark.lengthy
 def test_runs_of_one_session_never_make_a_cut_list_true(
     installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:
@@ -208,7 +218,12 @@ def test_runs_of_one_session_never_make_a_cut_list_true(
 
 @pytest.mark.parametrize(
     ("fault", "attempts"),
-    [("short_page", 2), ("empty_page", 2), ("short_list", 1), ("data_null", 3)],
+    [
+        ("short_page", 2),
+        ("short_list", 1),
+        pytest.param("empty_page", 2, marks=pytest.mark.lengthy),
+        pytest.param("data_null", 3, marks=pytest.mark.lengthy),
+    ],
 )
 def test_a_symbol_list_that_lies_unlists_nothing(
     installation: Installation, simulator: "SimulatorServer", fault: str, attempts: int
@@ -238,6 +253,7 @@ def test_a_symbol_list_that_lies_unlists_nothing(
     assert installation.run("status", "--json").json["held"] == before
 
 
+@pytest.mark.lengthy
 def test_changes_of_boards_are_those_of_the_market(
     installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:

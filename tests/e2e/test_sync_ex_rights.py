@@ -117,6 +117,7 @@ def _sync_around_a_dividend(
     assert third.json["ex_rights"] == {}
 
 
+@pytest.mark.lengthy
 def test_named_symbols_are_asked_once_a_session_and_never_by_minute_runs(
     with_events: Installation, simulator: SimulatorServer
 ) -> None:

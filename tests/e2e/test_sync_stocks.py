@@ -100,6 +100,7 @@ def test_five_symbols_arrive_whole_in_both_stores_and_once(
     assert klines[-1].split(",")[4:6] == [str(newest["close"]), str(newest["volume"])]
 
 
+@pytest.mark.lengthy
 def test_a_person_is_told_what_was_fetched_in_words_that_count(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:

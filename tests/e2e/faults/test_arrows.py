@@ -124,6 +124,7 @@ def test_12_a_committer_that_stood_still_is_refused_when_it_goes_on(
     arena.check_all_is_well()
 
 
+@pytest.mark.lengthy
 def test_a_committer_that_hangs_in_a_partition_stops_nothing_but_its_wave(arena: Arena) -> None:
     """It holds the partition's lock for ever: the run says who, and ends at its deadline."""
     server = arena.redis()
@@ -149,6 +150,7 @@ def test_a_committer_that_hangs_in_a_partition_stops_nothing_but_its_wave(arena:
     arena.check_all_is_well(runs=2)
 
 
+@pytest.mark.lengthy
 def test_a_run_abandoned_in_the_middle_of_a_commit_leaves_both_stores_the_same(
     arena: Arena,
 ) -> None:

@@ -99,7 +99,11 @@ def cluster(arena: Arena, **more: str) -> "tuple[Restartable, subprocess.Popen[b
 
 @pytest.mark.parametrize(
     ("when", "fetched"),
-    [("at the start of a run", 0), ("in the middle", 15), ("at its last fetches", 36)],
+    [
+        ("in the middle", 15),
+        pytest.param("at the start of a run", 0, marks=pytest.mark.lengthy),
+        pytest.param("at its last fetches", 36, marks=pytest.mark.lengthy),
+    ],
 )
 def test_26_a_ban_costs_its_length_and_nothing_else(
     arena: Arena, record: Begin, when: str, fetched: int
@@ -138,6 +142,7 @@ def test_26_a_ban_costs_its_length_and_nothing_else(
     assert "half open at 25%: a probe was answered" in " ".join(words.split())
 
 
+@pytest.mark.alone
 def test_26b_a_batch_whose_time_passes_in_a_ban_is_tried_again(arena: Arena, record: Begin) -> None:
     """It is given back: no attempt is counted, and no symbol is lost to the ban."""
     noted = record("26", "ban longer than a batch may last", "in the middle")
@@ -159,6 +164,7 @@ def test_26b_a_batch_whose_time_passes_in_a_ban_is_tried_again(arena: Arena, rec
     ban.check()
 
 
+@pytest.mark.alone
 def test_26c_a_ban_outlives_the_redis_that_keeps_it_and_the_workers(
     arena: Arena, record: Begin
 ) -> None:

@@ -93,6 +93,7 @@ def test_repair_finishes_what_a_dead_command_left(arena: Arena) -> None:
     assert (nothing.code, "nothing to repair" in nothing.stdout) == (0, True)
 
 
+@pytest.mark.lengthy
 def test_an_abandoned_run_ends_and_its_late_work_is_refused(arena: Arena) -> None:
     """What was committed stays; what comes late is dropped; the next sync has the rest."""
     server = arena.redis()

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+import pytest
+
 from market.clock import EXCHANGE_TZ
 from storage.run_records import RunStatus
 from tests.fixtures.arena import Arena
@@ -110,6 +112,7 @@ def test_23c_a_clock_that_jumps_back_begins_nothing_twice(arena: Arena, record: 
     assert served(arena) == ["14:00"]
 
 
+@pytest.mark.lengthy
 def test_a_tick_begins_no_run_while_that_of_an_earlier_slot_goes_on(arena: Arena) -> None:
     """The later slot is served when the earlier run has ended; on a day off nothing is due."""
     scheduled(arena, budget="1/2s")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ingest.simulator.server import SimulatorServer
 
 Begin = Callable[..., Record]
-ROUNDS = int(os.environ.get("TEST_SOAK_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("TEST_SOAK_ROUNDS", "1"))
 SYMBOLS = 200
 
 

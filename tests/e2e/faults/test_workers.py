@@ -162,6 +162,7 @@ def test_22b_a_batch_that_runs_out_of_time_ends_with_what_it_has(
     arena.check_all_is_well(runs=2)
 
 
+@pytest.mark.lengthy
 def test_20_one_symbol_that_fails_for_ever_never_holds_up_the_others(
     arena: Arena, record: Begin
 ) -> None:
@@ -268,6 +269,7 @@ def test_12b_a_worker_that_stands_still_is_killed_and_replaced(arena: Arena, rec
     arena.check_all_is_well()
 
 
+@pytest.mark.lengthy
 def test_2c_a_worker_that_is_killed_again_and_again_is_started_again_and_again(
     arena: Arena, record: Begin
 ) -> None:
