@@ -47,7 +47,8 @@ endif
 
 test-all: $(DEV) ## Run the tests, and those variants that take long
 	@$(MAKE) --no-print-directory test
-	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m lengthy $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m "lengthy and not alone" $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "lengthy and alone" $(PYTEST_ARGS)
 
 soak: $(DEV) ## Break a sync at random, ROUNDS times, and compare the stores
 	@TEST_SOAK_ROUNDS=$(ROUNDS) $(BIN)/pytest -q -s tests/e2e/faults/test_soak.py $(ARGS)

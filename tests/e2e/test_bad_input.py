@@ -118,6 +118,7 @@ def test_an_unreachable_real_upstream_is_said_within_seconds_and_kept_per_symbol
 
 
 @pytest.mark.parametrize("role", ["proxy", "upstream"])
+@pytest.mark.lengthy
 def test_an_upstream_that_takes_connections_and_never_answers_is_said_within_half_a_minute(
     installation: Installation, misbehaving: Callable[[Answer], MisbehavingServer], role: str
 ) -> None:
@@ -186,6 +187,7 @@ def test_a_refused_broker_is_said_before_anything_is_planned(
         ("redis://user:secret@127.0.0.1:port/0", "its port is no number"),
     ],
 )
+@pytest.mark.lengthy
 def test_a_broker_or_backend_of_no_known_kind_is_wrong_usage(
     installation: Installation, variable: str, url: str, sentence: str
 ) -> None:
@@ -311,6 +313,7 @@ def test_real_prices_are_not_mixed_into_simulated_ones(
     assert {b["kind"] for b in installation.run("boards", "--json").json} == {"industry"}
 
 
+@pytest.mark.lengthy
 def test_simulated_prices_are_not_mixed_into_real_ones(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:

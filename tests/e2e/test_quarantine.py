@@ -103,6 +103,7 @@ def test_a_list_is_taken_by_hand_and_a_dropped_one_is_no_sighting(
     market.faults.remove(fault.id)
 
 
+@pytest.mark.lengthy
 def test_what_cannot_be_meant_or_taken_is_said(
     installation: Installation, market: SimulatorServer
 ) -> None:

@@ -36,6 +36,7 @@ def run_read_only(installation: Installation, *words: str) -> Said:
 
 
 @pytest.mark.usefixtures("mounts")
+@pytest.mark.lengthy
 def test_a_home_that_can_only_be_read_answers_as_ever(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:

@@ -139,7 +139,7 @@ def test_of_a_day_after_the_latest_list_it_is_said_that_nothing_is_known(
     "fault",
     [
         "short_list",
-        "short_page",
+        pytest.param("short_page", marks=pytest.mark.lengthy),
         pytest.param("empty_page", marks=pytest.mark.lengthy),
         pytest.param("truncated_body", marks=pytest.mark.lengthy),
     ],
@@ -220,7 +220,7 @@ def test_runs_of_one_session_never_make_a_cut_list_true(
     ("fault", "attempts"),
     [
         ("short_page", 2),
-        ("short_list", 1),
+        pytest.param("short_list", 1, marks=pytest.mark.lengthy),
         pytest.param("empty_page", 2, marks=pytest.mark.lengthy),
         pytest.param("data_null", 3, marks=pytest.mark.lengthy),
     ],

@@ -118,6 +118,7 @@ def test_a_person_is_told_what_was_fetched_in_words_that_count(
     assert "lack nothing in 2025-12-31..2025-12-31" in again
 
 
+@pytest.mark.lengthy
 def test_a_half_formed_bar_is_provisional_and_then_replaced(
     installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:
@@ -246,6 +247,7 @@ def test_interrupted_it_leaves_no_process_and_goes_on_at_the_next_start(
     assert installation.run("verify").code == 0
 
 
+@pytest.mark.lengthy
 def test_two_commands_in_one_home_share_the_stack_and_the_second_outlives_the_first(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:

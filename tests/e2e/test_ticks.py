@@ -131,6 +131,7 @@ def test_a_trading_day_of_ticks_and_the_official_bars_after_it(
     assert "volume  100.00% exact; over the session 0 of" in told
 
 
+@pytest.mark.lengthy
 def test_a_sweep_that_lasts_beyond_the_next_bar_makes_none(
     scheduled: Installation, simulator: SimulatorServer
 ) -> None:

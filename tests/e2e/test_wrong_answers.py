@@ -53,6 +53,7 @@ def test_adjusted_prices_other_units_and_another_symbols_page_are_named(
     assert installation.run("verify").code == 0
 
 
+@pytest.mark.lengthy
 def test_adjusted_prices_of_a_few_sessions_are_named_by_the_close_that_is_held(
     installation: Installation, simulator: SimulatorServer
 ) -> None:
@@ -69,6 +70,7 @@ def test_adjusted_prices_of_a_few_sessions_are_named_by_the_close_that_is_held(
     assert said["bars_written"] == 0
 
 
+@pytest.mark.lengthy
 def test_minute_bars_of_another_symbol_are_named(
     installation: Installation, simulator: SimulatorServer
 ) -> None:

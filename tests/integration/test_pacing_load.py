@@ -6,7 +6,7 @@ from ingest.rates import RateWindow
 from tests.fixtures.redis_server import RedisServer
 from tests.pacing_load import put_load
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.lengthy]
 
 
 def test_workers_together_use_the_permitted_rate_and_exceed_no_window(

@@ -32,7 +32,7 @@ def test_13_a_killed_redis_is_restarted_and_the_run_goes_on(arena: Arena, record
     arena.check_all_is_well()
 
 
-@pytest.mark.parametrize("down_s", [2, 15])
+@pytest.mark.parametrize("down_s", [2, pytest.param(15, marks=pytest.mark.lengthy)])
 def test_13b_a_redis_that_is_down_for_a_while_costs_that_while(
     arena: Arena, record: Begin, down_s: float
 ) -> None:
@@ -58,7 +58,9 @@ def test_13b_a_redis_that_is_down_for_a_while_costs_that_while(
     arena.check_all_is_well()
 
 
-@pytest.mark.parametrize("how", ["flushed", "restarted without AOF"])
+@pytest.mark.parametrize(
+    "how", ["flushed", pytest.param("restarted without AOF", marks=pytest.mark.lengthy)]
+)
 def test_14_a_redis_that_forgets_everything_costs_one_reconcile_period(
     arena: Arena, record: Begin, how: str
 ) -> None:
@@ -166,7 +168,9 @@ def test_17_a_redis_without_memory_refuses_and_nothing_is_marked_done(
     arena.check_all_is_well()
 
 
-@pytest.mark.parametrize("what", ["a half-open connection", "SIGSTOP of Redis"])
+@pytest.mark.parametrize(
+    "what", [pytest.param("a half-open connection", marks=pytest.mark.lengthy), "SIGSTOP of Redis"]
+)
 def test_18_a_redis_that_says_nothing_any_more_is_noticed(
     arena: Arena, record: Begin, what: str
 ) -> None:

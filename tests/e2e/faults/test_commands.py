@@ -21,8 +21,8 @@ Begin = Callable[..., Record]
     "signals",
     [
         (signal.SIGTERM,),
-        (signal.SIGHUP,),
-        (signal.SIGINT, signal.SIGINT),
+        pytest.param((signal.SIGHUP,), marks=pytest.mark.lengthy),
+        pytest.param((signal.SIGINT, signal.SIGINT), marks=pytest.mark.lengthy),
         (signal.SIGKILL,),
     ],
     ids=["SIGTERM", "SIGHUP", "double Ctrl-C", "SIGKILL"],
@@ -51,6 +51,7 @@ def test_25_a_command_that_is_ended_leaves_no_process_and_the_next_resumes(
     arena.check_all_is_well(runs=2)
 
 
+@pytest.mark.lengthy
 def test_the_death_of_the_commands_own_parent_changes_nothing(arena: Arena, record: Begin) -> None:
     """A shell that is killed takes no sync with it."""
     noted = record("25", "SIGKILL of the command's parent", "mid-run")
@@ -118,6 +119,7 @@ def test_an_abandoned_run_ends_and_its_late_work_is_refused(arena: Arena) -> Non
     assert (needs.code, "needs a run" in needs.stderr) == (2, True)
 
 
+@pytest.mark.lengthy
 def test_a_run_past_its_deadline_ends_as_partial_with_what_it_has(arena: Arena) -> None:
     """Before the deadline plus two reconcile periods, without a worker that could do anything."""
     arena.installation.environment |= {"RUN_DEADLINE_S": "6", "BUDGET_SIMULATOR": "4/1s"}

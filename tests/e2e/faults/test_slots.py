@@ -95,6 +95,7 @@ def test_23b_slots_that_were_missed_are_served_by_one_run(arena: Arena, record: 
     assert any("2 earlier slots of the day were missed" in notice for notice in newest.notices)
 
 
+@pytest.mark.lengthy
 def test_23c_a_clock_that_jumps_back_begins_nothing_twice(arena: Arena, record: Begin) -> None:
     """A slot that lies before the one served last is never due again."""
     noted = record("23", "the clock jumps back by 40 minutes and forward again", "scheduler")
@@ -153,6 +154,7 @@ def test_the_embedded_stack_keeps_the_schedule_by_itself(arena: Arena) -> None:
     assert arena.processes() == []
 
 
+@pytest.mark.lengthy
 def test_a_clock_that_was_a_day_ahead_does_not_silence_the_day(arena: Arena) -> None:
     """The slot it served lies in the future: today's is due all the same."""
     scheduled(arena)

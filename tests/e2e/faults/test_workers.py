@@ -141,6 +141,7 @@ def test_22_a_thread_that_hangs_for_ever_costs_its_worker_and_not_the_run(
     arena.check_all_is_well()
 
 
+@pytest.mark.lengthy
 def test_22b_a_batch_that_runs_out_of_time_ends_with_what_it_has(
     arena: Arena, record: Begin
 ) -> None:
