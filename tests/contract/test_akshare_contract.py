@@ -107,6 +107,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "'qfq'",
             "fetch_klines",
             id="changed default",
+            marks=pytest.mark.lengthy,
         ),
         pytest.param(
             [(HIST, GET, f"requests.get(url, params=params); {GET}")],
@@ -116,6 +117,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "again, with nothing changed",
             "the budget counts every request",
             id="extra request",
+            marks=pytest.mark.lengthy,
         ),
         pytest.param(
             [(HIST, '"fid": "f12"', '"fid": "f3"')],
@@ -125,6 +127,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "f3",
             "fetch_quotes",
             id="list sorted by what moves",
+            marks=pytest.mark.lengthy,
         ),
         pytest.param(
             [(HIST, "def stock_zh_a_spot_em(", "def stock_zh_a_quotes_em(")],
@@ -134,6 +137,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "missing",
             "fetch_quotes",
             id="removed function",
+            marks=pytest.mark.lengthy,
         ),
         pytest.param(
             [(CONCEPTS, "@lru_cache()\ndef __stock", "def __stock")],
@@ -143,6 +147,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "has no cache that could be cleared",
             "its cache is cleared",
             id="removed lru_cache",
+            marks=pytest.mark.lengthy,
         ),
         pytest.param(
             [
@@ -155,6 +160,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "missing",
             "pacing is ours",
             id="sleeps elsewhere",
+            marks=pytest.mark.lengthy,
         ),
         pytest.param(
             [(FUNC, SORTED, SORTED.replace("False", "True"))],
@@ -164,6 +170,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "ascending",
             "fetch_quotes",
             id="other order of rows",
+            marks=pytest.mark.lengthy,
         ),
         pytest.param(
             [(HIST, GET, "import urllib.request; urllib.request.urlopen(url)")],
@@ -173,6 +180,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "push2his.eastmoney.com",
             "fetch_klines",
             id="past the wire",
+            marks=pytest.mark.lengthy,
         ),
         pytest.param(
             [(HIST, GET, "from curl_cffi import requests as c; c.get('http://127.0.0.1:9')")],
@@ -182,6 +190,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "an address that only libcurl knows",
             "fetch_klines",
             id="past the wire by libcurl",
+            marks=pytest.mark.lengthy,
         ),
     ],
 )

@@ -267,6 +267,7 @@ def test_a_read_only_lake_fails_the_run_and_loses_nothing(
     assert (verified["equal"], verified["bars"]) == (True, 23)
 
 
+@pytest.mark.lengthy
 def test_a_corrupt_parquet_file_is_named_and_left_as_it_is(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:
@@ -330,6 +331,7 @@ def test_simulated_prices_are_not_mixed_into_real_ones(
 
 
 @pytest.mark.parametrize("work", [Work.KLINE, Work.SYMBOL_LIST])
+@pytest.mark.lengthy
 def test_of_two_first_runs_only_one_kind_of_prices_is_committed(
     installation: Installation, work: Work
 ) -> None:
@@ -368,6 +370,7 @@ def test_of_two_first_runs_only_one_kind_of_prices_is_committed(
     assert runtime.catalog.symbols(listed_only=False) == []
 
 
+@pytest.mark.lengthy
 def test_every_command_has_help_with_an_example() -> None:
     """And the root lists the exit codes."""
     environment = {**os.environ, "COLUMNS": "200"}

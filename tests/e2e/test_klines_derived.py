@@ -67,6 +67,7 @@ def test_derived_bars_are_those_that_akshare_fetches(
         assert_same(bars, frame[frame["时间"] >= first], "时间")
 
 
+@pytest.mark.lengthy
 def test_bars_as_of_an_instant_are_those_that_were_known_then(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:

@@ -19,6 +19,7 @@ def synced(installation: Installation, simulator: "SimulatorServer", *words: str
     )
 
 
+@pytest.mark.lengthy
 def test_a_rotten_file_is_rebuilt_without_a_request_and_read_again(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:

@@ -268,6 +268,7 @@ def test_two_commands_in_one_home_share_the_stack_and_the_second_outlives_the_fi
     assert installation.run("verify").code == 0
 
 
+@pytest.mark.lengthy
 def test_the_death_of_the_command_leaves_no_process_behind(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:

@@ -29,7 +29,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("point", CASES, ids=str)
+_LENGTHY = (KillPoint.BATCH_CLAIMED, KillPoint.WAVE_CLAIMED, KillPoint.WAREHOUSE_WRITTEN)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(p, marks=[pytest.mark.lengthy] if p in _LENGTHY else []) for p in CASES],
+    ids=str,
+)
 def test_a_worker_killed_at_an_arrow_changes_nothing_but_the_time(
     arena: Arena, record: Begin, point: KillPoint
 ) -> None:

@@ -180,6 +180,7 @@ def test_26c_a_ban_outlives_the_redis_that_keeps_it_and_the_workers(
         ban.noticed()
         time.sleep(1.2)  # the file is synced every second
         worker.kill()
+        worker.wait(10)  # or it would not be seen to have exited, and not be started again
         server.kill()
         server.again()
         arena.revive_workers()
