@@ -7,6 +7,7 @@ promised ahead and none is lost with a dead process.
 """
 
 import logging
+import math
 import random
 import threading
 import time
@@ -90,7 +91,7 @@ class Budget(Protocol):
         deadline: float,
         alive: Callable[[], None] = _nothing,
         *,
-        wait_out_ban: bool = True,
+        ban_deadline: float = math.inf,
     ) -> Permit:
         """Wait for a permit.
 
@@ -98,7 +99,8 @@ class Budget(Protocol):
             lane: Who asks.
             deadline: ``time.monotonic()`` instant after which waiting is pointless.
             alive: Called about once a second while waiting; what it raises ends the wait.
-            wait_out_ban: Whether the end of a ban is waited for, too.
+            ban_deadline: ``time.monotonic()`` instant after which the end of a ban is no longer
+                waited for; 0: it never is.
 
         Raises:
             BannedError: The upstream has banned the address, and the end is not waited for or does
@@ -194,7 +196,7 @@ class RedisBudget:
         deadline: float,
         alive: Callable[[], None] = _nothing,
         *,
-        wait_out_ban: bool = True,
+        ban_deadline: float = math.inf,
     ) -> Permit:
         """Wait for a permit. See :meth:`Budget.acquire`."""
         ticket = uuid.uuid4().hex
@@ -202,7 +204,7 @@ class RedisBudget:
         try:
             alive()
             while (reply := self._ask_or_wait(ticket, lane, deadline)).wait_s > 0:
-                wait_s = self._bearable(reply, deadline, wait_out_ban=wait_out_ban)
+                wait_s = self._bearable(reply, deadline, ban_deadline)
                 _sleep(wait_s, alive)
                 alive()
         except BaseException:
@@ -238,21 +240,23 @@ class RedisBudget:
             keys=(self._state, self._story, self._grants, self._keys[1], self._keys[2]),
         )
 
-    def _bearable(self, reply: _Reply, deadline: float, *, wait_out_ban: bool) -> float:
+    def _bearable(self, reply: _Reply, deadline: float, ban_deadline: float) -> float:
         """How long to sleep before asking again; raises where that is pointless."""
-        left = deadline - time.monotonic()
+        now = time.monotonic()
+        left, left_in_ban = deadline - now, min(deadline, ban_deadline) - now
         state = reply.facts.state if reply.facts else PaceState.OPEN
         if reply.facts is not None and state is not PaceState.OPEN:
-            if left <= 0 or (state is PaceState.BANNED and not wait_out_ban):
+            bearable = left_in_ban if state is PaceState.BANNED else left
+            if bearable <= 0:
                 raise self._banned(reply.facts)
-            return min(reply.wait_s, left)
+            return min(reply.wait_s, bearable)
         if reply.wait_s > left:
             raise BudgetUnavailableError(
                 f"the request budget of {self.domain} has no permit before the deadline: the next "
                 f"one comes in {reply.wait_s:.1f} s",
                 {"domain": self.domain},
             )
-        return reply.wait_s if wait_out_ban else min(reply.wait_s, _TELL_WITHIN_S)
+        return reply.wait_s if reply.wait_s < left_in_ban else min(reply.wait_s, _TELL_WITHIN_S)
 
     def _banned(self, facts: PaceFacts) -> BannedError:
         since, probe = facts.since, facts.next_probe
@@ -386,8 +390,8 @@ class UnlimitedBudget:
         deadline: float,
         alive: Callable[[], None] = _nothing,
         *,
-        wait_out_ban: bool = True,
+        ban_deadline: float = math.inf,
     ) -> Permit:
         """Grant at once."""
-        del lane, deadline, alive, wait_out_ban
+        del lane, deadline, alive, ban_deadline
         return Permit(0.0)

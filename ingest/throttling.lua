@@ -84,10 +84,12 @@ if answer == 'ok' then
 end
 
 -- The same question answered in the same way may be that question's fault: it counts once.
-if state == 'open' and held.question == question then return ended(0) end
+if held.question == question then return ended(0) end
 local signs = tonumber(held.signs or 0) + 1
 redis.call('HINCRBY', state_key, 'signs_total', 1)
-if state == 'half_open' then
+-- After a ban one sign of the address is enough; of questions it still takes several, or one symbol
+-- that is always answered with nothing would renew the ban for ever.
+if state == 'half_open' and (question == ticket or signs >= enough) then
   ban(math.min(longest, tonumber(held.probe_interval) * 2), cause, signs, cause)
   return ended(1)
 end
@@ -98,7 +100,7 @@ if signs >= enough then
   ban(first, cause, signs, cause)
   return ended(1)
 end
-set('state', 'open', 'pace', slower, 'paced_at', now, 'changed_at', now, 'signs', signs,
+set('state', state, 'pace', slower, 'paced_at', now, 'changed_at', now, 'signs', signs, 'successes', 0,
     'failures', 0, 'question', question, 'cause', cause)
-tell('open', slower, cause)
+tell(state, slower, cause)
 return ended(1)

@@ -8,6 +8,7 @@ simulator). Failures leave as :mod:`ingest.source` errors, which AKShare's own r
 catch: how often to retry is decided in one place, not in every library.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -68,7 +69,7 @@ class Observation:
     lane: Lane
     deadline: float
     alive: Callable[[], None]
-    wait_out_ban: bool = True
+    ban_deadline: float = math.inf
     exchanges: list[Exchange] = field(default_factory=list)
     throttled: bool = False
     _unjudged: tuple[Permit, str] | None = None
@@ -109,7 +110,7 @@ def observed(
     lane: Lane,
     deadline: float,
     alive: Callable[[], None] = lambda: None,
-    wait_out_ban: bool = True,
+    ban_deadline: float = math.inf,
 ) -> Iterator[Observation]:
     """Note every request made inside, and say how, in which lane and until when it is sent.
 
@@ -124,10 +125,10 @@ def observed(
             for.
         alive: Called before and after every request, and about once a second while a permit is
             waited for. What it raises ends the fetch.
-        wait_out_ban: Whether a request waits for the end of a ban, up to the deadline; else it
-            fails at once, for whoever has another upstream to ask.
+        ban_deadline: ``time.monotonic()`` instant up to which a request waits for the end of a ban;
+            0: it fails at once, for whoever has another upstream to ask.
     """
-    observation = Observation(upstreams, lane, deadline, alive, wait_out_ban)
+    observation = Observation(upstreams, lane, deadline, alive, ban_deadline)
     token = _observation.set(observation)
     try:
         with observation._judged_at_the_end():  # noqa: SLF001  (one module)
@@ -137,11 +138,11 @@ def observed(
 
 
 @contextmanager
-def observed_within(*, wait_out_ban: bool | None = None) -> Iterator[Observation]:
+def observed_within(*, ban_deadline: float = math.inf) -> Iterator[Observation]:
     """Note the requests made inside with their bodies; the block around notes them without.
 
     Args:
-        wait_out_ban: As in :func:`observed`; None: as the block around has it.
+        ban_deadline: As in :func:`observed`, if the block around does not say an earlier one.
 
     Raises:
         SourceError: There is no block around, so nobody says how to reach an upstream.
@@ -154,7 +155,7 @@ def observed_within(*, wait_out_ban: bool | None = None) -> Iterator[Observation
         lane=outer.lane,
         deadline=outer.deadline,
         alive=outer.alive,
-        wait_out_ban=outer.wait_out_ban if wait_out_ban is None else wait_out_ban,
+        ban_deadline=min(outer.ban_deadline, ban_deadline),
     ) as inner:
         try:
             yield inner
@@ -228,7 +229,7 @@ class UpstreamAdapter(HTTPAdapter):
             observation.lane,
             observation.deadline,
             observation.alive,
-            wait_out_ban=observation.wait_out_ban,
+            ban_deadline=observation.ban_deadline,
         )
         observation.throttled |= permit.in_ban
         connect_s, read_s = self._timeout

@@ -185,7 +185,14 @@ class Runtime:
         fit = fit_at_the_seam(
             self.database, self.calendar, patience_s=self.settings.store_patience_s
         )
-        return FailoverSource(self._usual(upstream, url), names, other, retried=retried, fit=fit)
+        return FailoverSource(
+            self._usual(upstream, url),
+            names,
+            other,
+            retried=retried,
+            fit=fit,
+            list_patience_s=self.settings.failover_list_patience_s,
+        )
 
     def _usual(self, upstream: str, url: str | None) -> "Source":
         from ingest.sources.eastmoney_direct import DirectEastmoney  # noqa: PLC0415

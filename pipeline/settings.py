@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     failover_minute: str = Field(
         default="sina", description="Who is asked for minute bars, in turn; none: nobody"
     )
+    failover_list_patience_s: float = Field(
+        default=600.0, ge=0, description="A list waits so long for the end of a ban"
+    )
     budget_redis_url: str | None = Field(
         default=None, description="Redis that keeps the budgets; unset: the result backend's"
     )

@@ -13,8 +13,9 @@ f100 industry, f103 concepts between commas. f26, f100, f103 and f124 are known 
 same endpoint and one recorded answer (July 2026).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -46,6 +47,7 @@ from market.quotes import QUOTES_SCHEMA
 from market.sessions import SETTLED_AT, Window
 from market.symbols import Symbol, SymbolKind
 
+_T = TypeVar("_T")
 _LIST_URL = "https://82.push2.eastmoney.com/api/qt/clist/get"
 _KLINE_URL = "https://push2his.eastmoney.com/api/qt/stock/kline/get"
 _TREND_URL = "https://push2his.eastmoney.com/api/qt/stock/trends2/get"
@@ -192,10 +194,11 @@ class DirectEastmoney:
     def _asked(self, dataset: Dataset, key: str, period: Period) -> Asked:
         return Asked(dataset, key, period, self._clock.now(), self.name, self._settled_at)
 
-    def _get(self, url: str, parameters: dict[str, str]) -> wire.Exchange:
+    def _get(self, url: str, parameters: dict[str, str], read: Callable[[wire.Exchange], _T]) -> _T:
+        """One answer, read where the wire still listens: success with no data is a sign, too."""
         with wire.observed_within() as seen:
             self._session.get(url, params=parameters, allow_redirects=False)
-        return seen.exchanges[-1]
+            return read(seen.exchanges[-1])
 
     def _named_rows(self, question: Question, selector: str) -> list[Row]:
         which = {"fs": selector, "fields": "f12,f13,f14", "ut": _LIST_UT}
@@ -205,7 +208,21 @@ class DirectEastmoney:
     def _klines(
         self, question: Question, asked: Asked, owner: Owner, window: Window, fqt: str
     ) -> Bars:
-        exchange = self._get(
+        def read(exchange: wire.Exchange) -> Bars:
+            data = data_of(question, exchange)
+            lines = data.get("klines")
+            if not lines:
+                history = history_of_empty(question, exchange)
+                check_owner(question, exchange, owner)
+                return Bars(bar_schema(asked.dataset).empty_table(), history)
+            check_owner(question, exchange, owner)
+            bars = _within(
+                asked, window, read_lines(asked, _checked(question, lines), KLINE_FIELDS)
+            )
+            total = data.get("dktotal")
+            return Bars(bars.table, total if isinstance(total, int) else len(lines), bars.changes)
+
+        return self._get(
             _KLINE_URL,
             {
                 "fields1": "f1,f2,f3,f4,f5,f6",
@@ -217,20 +234,23 @@ class DirectEastmoney:
                 "beg": f"{window.start:%Y%m%d}",
                 "end": f"{window.end:%Y%m%d}",
             },
+            read,
         )
-        data = data_of(question, exchange)
-        lines = data.get("klines")
-        if not lines:
-            history = history_of_empty(question, exchange)
-            check_owner(question, exchange, owner)
-            return Bars(bar_schema(asked.dataset).empty_table(), history)
-        check_owner(question, exchange, owner)
-        bars = _within(asked, window, read_lines(asked, _checked(question, lines), KLINE_FIELDS))
-        total = data.get("dktotal")
-        return Bars(bars.table, total if isinstance(total, int) else len(lines), bars.changes)
 
     def _trends(self, question: Question, asked: Asked, owner: Owner, window: Window) -> Bars:
-        exchange = self._get(
+        def read(exchange: wire.Exchange) -> Bars:
+            lines = data_of(question, exchange).get("trends")
+            if not lines:
+                history = history_of_empty(question, exchange)
+                check_owner(question, exchange, owner)
+                return Bars(bar_schema(asked.dataset).empty_table(), history)
+            check_owner(question, exchange, owner)
+            bars = _within(
+                asked, window, read_lines(asked, _checked(question, lines), TREND_FIELDS)
+            )
+            return Bars(bars.table, len(lines), bars.changes)
+
+        return self._get(
             _TREND_URL,
             {
                 "fields1": "f1,f2,f3,f4,f5,f6,f7,f8,f9,f10,f11,f12,f13",
@@ -240,15 +260,8 @@ class DirectEastmoney:
                 "iscr": "0",
                 "secid": f"{owner.market}.{owner.code}",
             },
+            read,
         )
-        lines = data_of(question, exchange).get("trends")
-        if not lines:
-            history = history_of_empty(question, exchange)
-            check_owner(question, exchange, owner)
-            return Bars(bar_schema(asked.dataset).empty_table(), history)
-        check_owner(question, exchange, owner)
-        bars = _within(asked, window, read_lines(asked, _checked(question, lines), TREND_FIELDS))
-        return Bars(bars.table, len(lines), bars.changes)
 
 
 def _checked(question: Question, lines: object) -> Sequence[str]:

@@ -169,6 +169,7 @@ class FailoverSource:
         make: Makes one of the others when it is first asked: most processes never need them.
         retried: How often a source is asked before it counts as away for a symbol.
         fit: What of another's answer may stand beside the bars held.
+        list_patience_s: How long the end of a ban is waited for with a list.
     """
 
     def __init__(
@@ -179,6 +180,7 @@ class FailoverSource:
         *,
         retried: Retried,
         fit: Fit,
+        list_patience_s: float,
     ) -> None:
         self.name = usual.name
         self._usual = usual
@@ -186,6 +188,7 @@ class FailoverSource:
         self._make = cache(make)
         self._retried = retried
         self._fit = fit
+        self._list_patience_s = list_patience_s
         names = {usual.name, *(name for period in others.values() for name in period)}
         self._presence = {name: Presence() for name in names}
 
@@ -216,7 +219,7 @@ class FailoverSource:
         presence = self._presence[self.name]
         try:
             # A ban is not waited out by whoever has somebody else to ask.
-            with wire.observed_within(wait_out_ban=False):
+            with wire.observed_within(ban_deadline=0):
                 return self._retried(lambda: presence.ask(usual))
         except (*AWAY, AwayError) as error:
             return self._of_others(symbol, period, window, others, error)
@@ -233,7 +236,7 @@ class FailoverSource:
         for name in others:
             other, presence = self._make(name), self._presence[name]
             try:
-                with wire.observed_within(wait_out_ban=False):
+                with wire.observed_within(ban_deadline=0):
                     bars = self._retried(
                         lambda other=other, presence=presence: presence.ask(  # type: ignore[misc]
                             lambda: other.fetch_klines(symbol, period, window)
@@ -266,16 +269,19 @@ class FailoverSource:
     def fetch_quotes(self) -> pa.Table:
         """Quotes of all listed A shares: the usual source's.
 
-        The end of a ban is not waited for where bars have a fail-over: with the list that is held,
-        they can be had meanwhile.
+        A list spares a request a symbol, so the end of a ban is waited for a while; then bars that
+        have a fail-over can be had with the list that is held.
+
+        Raises:
+            AwayError: The ban went on for longer.
+            SourceError: The usual source's own answer, typed by cause.
         """
-        waits = None if not any(self._others.values()) else False
+        if not any(self._others.values()):
+            return self._watched(self._usual.fetch_quotes)
         try:
-            with wire.observed_within(wait_out_ban=waits):
-                return self._watched(self._usual.fetch_quotes)
+            with wire.observed_within(ban_deadline=time.monotonic() + self._list_patience_s):
+                return self._after_the_ban(self._usual.fetch_quotes)
         except BannedError as error:
-            if waits is None:
-                raise
             # Final for this list: a ban that is waited for would hold up the bars of others.
             context = {**error.context, "outcome": error.outcome.value}
             raise AwayError(error.message, context) from error
@@ -291,6 +297,16 @@ class FailoverSource:
     def fetch_board_klines(self, kind: BoardKind, board: str, window: Window) -> Bars:
         """Daily bars of a board: the usual source's."""
         return self._watched(lambda: self._usual.fetch_board_klines(kind, board, window))
+
+    def _after_the_ban(self, call: Callable[[], _T]) -> _T:
+        """A call that is made again where it met a ban, as long as that may be waited for."""
+        while True:
+            try:
+                return self._watched(call)
+            except ThrottledError as error:
+                if not error.banned:
+                    raise
+                log.info("asked again after the ban: %s", error)
 
     def _watched(self, call: Callable[[], _T]) -> _T:
         """A call that nobody else can answer: it is tried, or waits for the end of a ban."""

@@ -5,7 +5,8 @@ places while prices move; the total stands on every page and must not change bet
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from ingest.source import SchemaDriftError, TruncatedListError, UnknownSymbolError
 from ingest.sources.bodies import Question, data_of
@@ -13,16 +14,19 @@ from ingest.sources.cells import Row
 from ingest.wire import Exchange
 
 PAGE_ROWS = 100
+_T = TypeVar("_T")
 
 
 class Ask(Protocol):
-    """Sends one request, and gives what came."""
+    """Sends one request, and gives what a reader makes of the answer."""
 
-    def __call__(self, url: str, parameters: dict[str, str]) -> Exchange:
-        """One exchange.
+    def __call__(
+        self, url: str, parameters: dict[str, str], read: Callable[[Exchange], _T], /
+    ) -> _T:
+        """What came, as it was read.
 
         Raises:
-            SourceError: As the wire says.
+            SourceError: As the wire or the reader says.
         """
         ...
 
@@ -56,8 +60,8 @@ def read_pages(
     while page * PAGE_ROWS < total:
         page += 1
         order = {"pn": str(page), "pz": str(PAGE_ROWS), "po": "0", "fid": "f12"}
-        exchange = ask(url, {**parameters, **order, "np": "1", "fltt": "2", "invt": "2"})
-        said, rows = _page(question, exchange, page)
+        asked = {**parameters, **order, "np": "1", "fltt": "2", "invt": "2"}
+        said, rows = ask(url, asked, partial(_page, question, page))
         if page > 1 and said != total:
             raise TruncatedListError(
                 f"{question.what} had {total} rows on page {page - 1} and {said} on page {page}: "
@@ -78,7 +82,7 @@ def read_pages(
     return pages
 
 
-def _page(question: Question, exchange: Exchange, page: int) -> tuple[int, list[Row]]:
+def _page(question: Question, page: int, exchange: Exchange) -> tuple[int, list[Row]]:
     try:
         data = data_of(question, exchange)
     except UnknownSymbolError as unknown:

@@ -1,5 +1,6 @@
 """The fail-over: when another source is asked, when not, and what is asked of one that is away."""
 
+import math
 import threading
 import time
 from collections import Counter
@@ -53,7 +54,7 @@ class BanningBudget(UnlimitedBudget):
     """Says at once that the address is banned, and notes whether it was asked to wait."""
 
     def __init__(self) -> None:
-        self.waits: list[bool] = []
+        self.waits_s: list[float] = []
 
     def acquire(
         self,
@@ -61,11 +62,11 @@ class BanningBudget(UnlimitedBudget):
         deadline: float,
         alive: Callable[[], None] = lambda: None,
         *,
-        wait_out_ban: bool = True,
+        ban_deadline: float = math.inf,
     ) -> Permit:
         """Never grant."""
         del lane, deadline, alive
-        self.waits.append(wait_out_ban)
+        self.waits_s.append(max(ban_deadline - time.monotonic(), 0))
         raise BannedError("eastmoney has banned the address", {"domain": "eastmoney"})
 
 
@@ -92,7 +93,12 @@ def source(seeded_market: "SeededMarket") -> FailoverSource:
     known: dict[str, KlineSource] = {"sina": SinaSource(clock), "tencent": TencentSource(clock)}
     others = {Period.DAILY: ("sina", "tencent"), Period.M5: ("sina",)}
     return FailoverSource(
-        EastmoneySource(clock), others, known.__getitem__, retried=retried, fit=as_it_is
+        EastmoneySource(clock),
+        others,
+        known.__getitem__,
+        retried=retried,
+        fit=as_it_is,
+        list_patience_s=60,
     )
 
 
@@ -143,12 +149,12 @@ def test_an_upstream_that_refuses_connections_is_failed_over(
 def test_a_ban_is_not_waited_out_where_another_can_be_asked(
     source: FailoverSource, simulator: SimulatorServer
 ) -> None:
-    """Nor for the list, for an older one will do; it is for boards and adjusted prices."""
+    """A while for the list, for an older one will do; to the end for boards and adjusted prices."""
     budget = BanningBudget()
     with on_the_wire(simulator.url, eastmoney=budget):
         for _ in range(5):
             assert sources_of(source.fetch_klines(MOUTAI, Period.DAILY, WEEK)) == {"sina"}
-        assert budget.waits == [False] * 5
+        assert budget.waits_s == [0] * 5
         with pytest.raises(BannedError):
             source.fetch_klines(MOUTAI, Period.DAILY, WEEK, Adjustment.QFQ)
         with pytest.raises(BannedError):
@@ -156,7 +162,8 @@ def test_a_ban_is_not_waited_out_where_another_can_be_asked(
         with pytest.raises(AwayError) as away:
             source.fetch_quotes()
         assert away.value.outcome is Outcome.BANNED
-    assert budget.waits[5:] == [True, True, False]
+    assert budget.waits_s[5:7] == [math.inf, math.inf]
+    assert 50 < budget.waits_s[7] <= 60
 
 
 def test_facts_about_the_data_are_nobody_elses_to_answer(

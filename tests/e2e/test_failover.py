@@ -35,6 +35,7 @@ def home(installation: Installation) -> Installation:
     installation.environment |= {"FAILOVER_DAILY": "sina,tencent", "FAILOVER_MINUTE": "sina"}
     # Or it would be a minute until Eastmoney's return is noticed.
     installation.environment |= {"BAN_PROBE_S": "1", "BAN_PROBE_LONGEST_S": "2"}
+    installation.environment |= {"FAILOVER_LIST_PATIENCE_S": "1"}
     return installation
 
 

@@ -163,7 +163,7 @@ def test_a_ban_is_raised_at_once_for_who_has_another_upstream(redis_server: Redi
         report = ban(budget)
         began = time.monotonic()
         with pytest.raises(BannedError, match="closed the connection") as caught:
-            budget.acquire(Lane.LIVE, began + 60, wait_out_ban=False)
+            budget.acquire(Lane.LIVE, began + 60, ban_deadline=0)
         assert time.monotonic() - began < 0.5
         assert budget.report().waiting == {"live": 0, "bulk": 0}
 
@@ -282,6 +282,24 @@ def test_a_sign_after_the_probe_bans_again_for_longer(redis_server: RedisServer)
     assert (facts.state, facts.probe_interval_s) == (PaceState.BANNED, 1.2)
 
 
+def test_one_question_always_answered_with_nothing_does_not_renew_a_ban(
+    redis_server: RedisServer,
+) -> None:
+    """It would for ever; several in a row are the address's."""
+    with redis_server.client() as client:
+        budget = budget_on(client)
+        ban(budget)
+        ask(budget).answered(Answer.OK)
+
+        assert not ask(budget).answered(Answer.SIGN, "empty", "/kline?secid=1")
+        assert not ask(budget).answered(Answer.SIGN, "empty", "/kline?secid=1")
+        ask(budget).answered(Answer.OK)
+        assert not ask(budget).answered(Answer.SIGN, "empty", "/kline?secid=1")
+        assert budget.report().facts.state is PaceState.HALF_OPEN
+        assert not ask(budget).answered(Answer.SIGN, "empty", "/kline?secid=2")
+        assert ask(budget).answered(Answer.SIGN, "empty", "/kline?secid=3")
+
+
 def test_a_probe_whose_process_died_is_replaced(redis_server: RedisServer) -> None:
     """Its right expires."""
     with redis_server.client() as client:
@@ -326,7 +344,7 @@ def test_a_ban_outlives_a_killed_redis_with_its_append_only_file(tmp_path: Path)
             assert budget.report().facts == report.facts
             assert budget.report().story == report.story
             with pytest.raises(BannedError):
-                budget.acquire(Lane.LIVE, time.monotonic() + 5, wait_out_ban=False)
+                budget.acquire(Lane.LIVE, time.monotonic() + 5, ban_deadline=0)
     finally:
         server.stop()
 
@@ -338,7 +356,7 @@ def test_a_redis_that_lost_a_ban_is_told_of_it(redis_server: RedisServer) -> Non
         before = ban(budget).facts
         client.flushall()
         with pytest.raises(BannedError):
-            budget.acquire(Lane.LIVE, time.monotonic() + 5, wait_out_ban=False)
+            budget.acquire(Lane.LIVE, time.monotonic() + 5, ban_deadline=0)
         after = budget.report().facts
 
     assert (after.state, after.since, after.cause) == (before.state, before.since, before.cause)

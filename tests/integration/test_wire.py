@@ -34,12 +34,12 @@ class CountingBudget:
     sent: list[float] = field(default_factory=list)
 
     def acquire(
-        self, lane: Lane, deadline: float, alive: Callable[[], None], *, wait_out_ban: bool
+        self, lane: Lane, deadline: float, alive: Callable[[], None], *, ban_deadline: float
     ) -> Permit:
         """Grant and note."""
         alive()
         assert deadline > time.monotonic()
-        assert wait_out_ban
+        assert ban_deadline > deadline
         self.lanes.append(lane)
         return Permit(0.0, lambda: self.sent.append(time.monotonic()))
 
