@@ -131,9 +131,11 @@ def compare(
     plan, compared, changed = ExRightPlan(), 0, []
     for row in listing.to_pylist():
         name, reference = row["symbol"], row["previous_close"]
-        if _known_to(known, name) >= session:
-            continue
         last = held.get(name)
+        # Of a suspended symbol no bar is held that one could adjust: its next trade's list asks.
+        is_idle = last is None and row["suspended"] and _known_to(bars, name) >= before
+        if _known_to(known, name) >= session or (is_idle and name in known):
+            continue
         if _known_to(bars, name) < before <= _known_to(known, name) and reference is not None:
             # This run fetches the bar that is to be compared: the fetch looks again.
             if with_unknown:

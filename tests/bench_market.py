@@ -1,7 +1,8 @@
 """A whole market's day by the simulator's own log: ``make bench-market``.
 
-A simulated market of 5,500 symbols, of which on one session 30 go ex-right and 20 are listed, is
-filled up to the session before. Then, at a live upstream's budget and with bans at its thresholds:
+A simulated market of 5,500 listed symbols, of which on one session 30 go ex-right and 20 are
+listed, is filled up to the session before. Then, at a live upstream's budget and with bans at its
+thresholds:
 
 increment   the session's daily bars: one sync, its requests, and the store held against that of a
             sync symbol by symbol
@@ -208,7 +209,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("what", choices=["increment", "ticks", "both"], nargs="?", default="both")
-    parser.add_argument("--symbols", type=int, default=5_500)
+    parser.add_argument(
+        "--symbols", type=int, default=5_750, help="of which some are not listed on the day"
+    )
     parser.add_argument("--ticks", type=int, default=48)
     parser.add_argument("--speed", type=float, default=15)
     parser.add_argument("--watched", type=int, default=40)
@@ -223,6 +226,8 @@ def main() -> None:
         began = time.monotonic()
         said = home.sync(BUDGET_SIMULATOR="100000/1s")
         took = time.monotonic() - began
+        listed = len(market.listing(DAY))
+        say(f"{listed:,} symbols are listed on {DAY}")
         say(f"filled: {said['bars_written']:,} bars, {said['requests']:,} requests, {took:.0f} s")
         if options.what in ("increment", "both"):
             increment(home, other, market)

@@ -73,6 +73,16 @@ def test_a_suspended_symbol_waits_for_its_first_trade() -> None:
     assert plan([row(reference=None)]) == ExRightPlan()
 
 
+def test_a_symbol_suspended_since_before_the_first_bar_held_is_asked_once() -> None:
+    """Hundreds of them would cost requests every day, and no bar is held that one could adjust."""
+    idle = [row(suspended=True)]
+    assert plan(idle, held={}) == ExRightPlan()
+    assert plan(idle, held={}, known={}) == ExRightPlan(items=[Item(NAME, end=SESSION)])
+    assert plan(held={}) == ExRightPlan(items=[Item(NAME, end=SESSION)]), "it trades again"
+    lagging = {NAME: covered(date(2025, 12, 29))}
+    assert plan(idle, held={}, bars=lagging).items, "a bar in between may be fetched"
+
+
 @pytest.mark.parametrize(
     "lacking",
     [
