@@ -226,8 +226,8 @@ def main() -> None:
         began = time.monotonic()
         said = home.sync(BUDGET_SIMULATOR="100000/1s")
         took = time.monotonic() - began
-        listed = len(market.listing(DAY))
-        say(f"{listed:,} symbols are listed on {DAY}")
+        size = len(market.listing(DAY))
+        say(f"{size:,} symbols are listed on {DAY}")
         say(f"filled: {said['bars_written']:,} bars, {said['requests']:,} requests, {took:.0f} s")
         if options.what in ("increment", "both"):
             increment(home, other, market)

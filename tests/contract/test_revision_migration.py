@@ -1,16 +1,17 @@
 """A database of the version before keeps its revisions, each of them once."""
 
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import select, text
 
-from storage import database as module
-from storage.database import Database
+from storage.database import Database, newest_revision
 from storage.tables import kline_revision
+from storage.upgrading import alembic_config
 
 
 def test_revisions_of_an_older_database_are_kept_once(database: Database) -> None:
     """One that was written twice is one; another fetch of the same bar is another."""
-    config = module._alembic()
+    config = alembic_config()
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "0002")
@@ -30,3 +31,10 @@ def test_revisions_of_an_older_database_are_kept_once(database: Database) -> Non
     with database.reading() as connection:
         kept = select(kline_revision.c.fetched_at).order_by(kline_revision.c.fetched_at)
         assert list(connection.scalars(kept)) == [1, 2]
+
+
+def test_files_of_migrations_are_named_by_their_revision() -> None:
+    """The newest is read off their names, without Alembic."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+
+    assert scripts.get_current_head() == newest_revision()
