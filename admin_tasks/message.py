@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.parser import BytesHeaderParser
 from email.policy import SMTP
 from email.utils import format_datetime
 from pathlib import Path
@@ -26,6 +28,7 @@ MAX_TEXT_BYTES = 1 << 20
 MAX_ATTACHED_BYTES = 20 << 20
 SHOWN_RECIPIENTS = 50
 _MAX_SUBJECT, _MAX_KEY = 500, 200
+_ENCODED_WORD = "=?"
 # Plain ASCII lines, so that no server on the way has reason to rewrite them.
 _POLICY = SMTP.clone(cte_type="7bit")
 
@@ -97,19 +100,7 @@ def compose(
     """
     texts = [to] if isinstance(to, str) else list(to)
     names = [str(name) for name in attachments]
-    for what, values in (
-        ("the subject", [subject]),
-        ("an address", texts),
-        ("the name of an attachment", names),
-        ("the key", [key]),
-    ):
-        for value in values:
-            if has_control(value):
-                raise HeaderInjectionError(
-                    f"{what} holds a line end or control character, which could begin a header of "
-                    f"its own: {value[:80]!r}; nothing was sent",
-                    {"key": key[:_MAX_KEY]},
-                )
+    _check_one_line(key, subject, texts, names)
     _check_size(subject, text, html, key)
     recipients, refused = _recipients(texts)
     if not recipients and not refused:
@@ -121,6 +112,25 @@ def compose(
             {"key": key},
         )
     return Email(key, recipients, refused, subject, text, html, tuple(names))
+
+
+def _check_one_line(key: str, subject: str, to: Sequence[str], names: Sequence[str]) -> None:
+    for what, values in (
+        ("the subject", [subject]),
+        ("an address", to),
+        ("the name of an attachment", names),
+        ("the key", [key]),
+    ):
+        for value in values:
+            # An encoded word may hold a line end, too; as a subject it is sent letter by letter.
+            is_encoded = value is not subject and _ENCODED_WORD in value
+            if has_control(value) or is_encoded:
+                raise HeaderInjectionError(
+                    f"{what} holds {_ENCODED_WORD if is_encoded else 'a line end or control'} "
+                    f"characters, which could begin a header of its own: {value[:80]!r}; nothing "
+                    "was sent",
+                    {"key": key[:_MAX_KEY]},
+                )
 
 
 def _check_size(subject: str, text: str, html: str | None, key: str) -> None:
@@ -249,7 +259,13 @@ def render(
         message["To"] = "undisclosed-recipients:;"
     else:
         message["To"] = [_address(each) for each in email.recipients]
-    message["Subject"] = email.subject
+    if email.subject.isascii() and _ENCODED_WORD not in email.subject:
+        message["Subject"] = email.subject
+    else:
+        # The policy would decode encoded words, line ends in them too, and loses the spaces at
+        # which it breaks its own.
+        folded = Header(email.subject, "utf-8", header_name="Subject").encode(linesep="\r\n")
+        message.set_raw("Subject", folded)
     message["Date"] = format_datetime(datetime.fromtimestamp(created_at, UTC))
     message["Message-ID"] = message_id
     message["Auto-Submitted"] = "auto-generated"  # no one's absence notice should answer
@@ -259,7 +275,14 @@ def render(
     for each in attachments:
         main, _, sub = each.content_type.partition("/")
         message.add_attachment(each.content, maintype=main, subtype=sub, filename=each.name)
-    return message.as_bytes()
+    content = message.as_bytes()
+    if BytesHeaderParser().parsebytes(content).keys() != message.keys():
+        raise HeaderInjectionError(
+            f"the headers of email {email.key} did not come out as they were meant; nothing was "
+            "sent",
+            {"key": email.key},
+        )
+    return content
 
 
 def _address(mailbox: Mailbox) -> Address:

@@ -248,6 +248,10 @@ class Session:
 
     def _answered(self, where: str, error: smtplib.SMTPResponseException) -> MailServerError:
         code, said = error.smtp_code, self._plain(error.smtp_error)
+        if code < 0:
+            return MailServerUnreachableError(
+                f"{where} answers with what is no SMTP reply ({said!r})"
+            )
         context = {"code": code}
         if code // 100 != 5:  # noqa: PLR2004  (the class of permanent refusals)
             return MailServerUnreachableError(f"{where} answered {code} {said}", context)

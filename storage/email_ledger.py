@@ -365,7 +365,8 @@ def _settle(
 
 
 def _is(states: Collection[DeliveryState]) -> ColumnElement[bool]:
-    return email_delivery.c.state.in_(sorted(state.value for state in states))
+    # Not IN: its list is written out anew for each statement, which executemany cannot do.
+    return or_(*(email_delivery.c.state == state.value for state in sorted(states)))
 
 
 def _insert(connection: Connection) -> Any:
