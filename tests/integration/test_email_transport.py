@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -34,7 +34,7 @@ def outcome(sent: Sent) -> tuple[str, str]:
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 def test_a_mail_is_encrypted_and_the_login_made_under_it(
-    mailing: Mailing, authority: Authority, security: str
+    mailing: Mailing, authority: Authority, security: Literal["starttls", "tls"]
 ) -> None:
     with run_mail_host(security, authority.context, **LOGIN) as host:
         login = {"user": "quantsync", "password": "secret", "ca_file": authority.ca_file}
@@ -48,7 +48,7 @@ def test_a_mail_is_encrypted_and_the_login_made_under_it(
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 def test_a_certificate_that_is_not_trusted_is_refused_unless_that_is_set(
-    mailing: Mailing, authority: Authority, security: str
+    mailing: Mailing, authority: Authority, security: Literal["starttls", "tls"]
 ) -> None:
     """One of an unknown authority, and one of another host; it is not tried again by itself."""
     with run_mail_host(security, authority.wrong_name) as host:

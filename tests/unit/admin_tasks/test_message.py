@@ -5,7 +5,7 @@ import email.policy
 from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -37,8 +37,7 @@ def bytes_of(to: str | list[str], text: str, **more: Any) -> bytes:
 
 def read(content: bytes) -> EmailMessage:
     """A mail as its reader's program sees it."""
-    parsed = email.message_from_bytes(content, policy=email.policy.default)
-    return cast("EmailMessage", parsed)
+    return email.message_from_bytes(content, policy=email.policy.default)
 
 
 ENCODED = "=?utf-8?q?x=0D=0ABcc:_all@example.com?="

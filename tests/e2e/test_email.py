@@ -1,0 +1,137 @@
+"""Emails as an operator sends them: by the command, and by a real admin worker that is killed."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+from storage.database import Database
+from storage.email_ledger import EmailEntry, EmailLedger
+from tests.fixtures.cli import Installation, stop, wait_for, worker
+from tests.fixtures.processes import processes_of
+from tests.fixtures.redis_server import RedisServer
+from tests.fixtures.smtp_server import LOGIN, STALL, Authority, MailHost, run_mail_host
+
+A, B = "a@example.com", "b@example.com"
+
+
+def mail_variables(host: MailHost, **more: str) -> dict[str, str]:
+    """Settings that send to a mail server without encryption."""
+    return {
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": str(host.port),
+        "SMTP_SECURITY": "none",
+        "SMTP_FROM": "Market Data <quantsync@example.com>",
+        "EMAIL_RETRY_S": "0.1",
+        **more,
+    }
+
+
+def test_the_command_sends_and_says_what_became_of_each_recipient(
+    installation: Installation, authority: Authority, tmp_path: Path
+) -> None:
+    (tmp_path / "mail.html").write_text("<p>See the <b>file</b>.</p>")
+    (tmp_path / "bars.csv").write_text("symbol,close\n")
+    words = ["email", f"Desk <{A}>", B, "--subject", "日报", "--body", "See the file."]
+    words += ["--html", str(tmp_path / "mail.html"), "--attach", str(tmp_path / "bars.csv")]
+    with run_mail_host("starttls", authority.context, **LOGIN) as host:
+        host.rcpt_answers = {A: ["451 later"], B: ["550 nobody here"]}
+        installation.environment |= mail_variables(
+            host,
+            SMTP_SECURITY="starttls",
+            SMTP_USER="quantsync",
+            SMTP_PASSWORD="secret",
+            SMTP_CA_FILE=str(authority.ca_file),
+        )
+        said = installation.run(*words)
+        again = installation.run(*words, "--key", said.stderr.split()[-1], "--json")
+
+    assert said.code == 1, said
+    assert [line.split()[:3] for line in said.stdout.splitlines()] == [
+        ["accepted", A, "250"],
+        ["refused", B, "550"],
+    ]
+    assert "tried again in 0.1 s: later" in said.stderr
+    assert again.json["recipients"][A]["state"] == "accepted"
+    assert again.json["recipients"][B]["state"] == "accepted"
+    assert [mail.recipients for mail in host.received] == [(A,), (B,)]
+    message = host.received[0].message
+    assert message["Subject"] == "日报"
+    assert [each.get_filename() for each in message.iter_attachments()] == ["bars.csv"]
+    assert not (installation.home / "reports" / "outgoing").exists()
+
+    listed = installation.run("emails", "--json").json["emails"]
+    assert [(each["recipient"], each["state"], each["attempts"]) for each in listed] == [
+        (A, "accepted", 2),
+        (B, "accepted", 1),
+    ]
+    assert "secret" not in said.stdout + said.stderr + str(listed)
+
+
+def test_an_admin_worker_killed_mid_mail_never_sends_it_twice(
+    installation: Installation, redis_server: RedisServer, mail_host: MailHost, tmp_path: Path
+) -> None:
+    """Its task comes to another worker, which cannot know, and says so instead of sending."""
+    installation.environment |= mail_variables(
+        mail_host,
+        CELERY_BROKER_URL=redis_server.url(1),
+        CELERY_RESULT_BACKEND=redis_server.url(2),
+        VISIBILITY_TIMEOUT_S="1",
+        EMAIL_MAX_ATTEMPTS="2",
+    )
+    ledger = EmailLedger(Database(installation.sql()))
+
+    def start(name: str) -> Any:
+        log = tmp_path / f"{name}.log"
+        queues = "default,email_queues"
+        return worker(
+            installation.variables, log, name=name, threads=1, pool="prefork", queues=queues
+        )
+
+    def publish(key: str, task_id: str) -> None:
+        words = {"to": [A], "subject": "s", "body": "b", "key": key}
+        with Celery(broker=redis_server.url(1)) as app:
+            app.send_task(
+                "admin_tasks.send_email", kwargs=words, queue="email_queues", task_id=task_id
+            )
+
+    def entry(key: str) -> EmailEntry | None:
+        return next((each for each in ledger.entries(limit=9) if each.key == key), None)
+
+    def state(key: str) -> str | None:
+        found = entry(key)
+        return None if found is None else found.delivery.state.value
+
+    first = start("first")
+    second = None
+    try:
+        said = installation.run("email", A, "--subject", "s", "--body", "b", "--key", "queued")
+        assert (said.code, said.stdout.split()[:2]) == (0, ["accepted", A]), said
+
+        mail_host.data_answers = ["451 later"]
+        publish("deferred", "t1")
+        publish("deferred", "t1")
+        wait_for("a second try", lambda: state("deferred") == "accepted")
+        assert [mail.answer[:3] for mail in mail_host.received] == ["250", "451", "250"]
+
+        mail_host.data_answers = [STALL]
+        publish("killed", "t2")
+        assert mail_host.has_stalled.wait(30)
+        for process in processes_of(installation.home, "first@"):
+            process.send(signal.SIGKILL)
+        first.wait(10)
+        assert state("killed") == "sending"
+
+        second = start("second")
+        wait_for("the task to come again", lambda: state("killed") == "uncertain", 60)
+        with redis_server.client(1) as client:
+            wait_for("its end", lambda: not client.hlen("unacked"))
+        assert len(mail_host.received) == 4
+    finally:
+        stop(*[process for process in (first, second) if process is not None])
+
+    failed = installation.run("emails", "--failed")
+    assert "killed" in failed.stdout
+    assert "may have arrived" in failed.stdout
+    assert "deferred" not in failed.stdout
