@@ -188,8 +188,6 @@ class Session:
         words = self._plain(raw)
         if _is_yes(code):
             return DeliveryOutcome(DeliveryState.ACCEPTED, code, words)
-        if code == _CLOSING:
-            self._drop()
         if code // 100 in (4, 5):
             return _refusal(code, words)
         self._drop()

@@ -1,13 +1,15 @@
 """Emails as an operator sends them: by the command, and by a real admin worker that is killed."""
 
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import pytest
 from celery import Celery
 
 from storage.database import Database
-from storage.email_ledger import EmailEntry, EmailLedger
+from storage.email_ledger import EmailLedger
 from tests.fixtures.cli import Installation, stop, wait_for, worker
 from tests.fixtures.processes import processes_of
 from tests.fixtures.redis_server import RedisServer
@@ -69,69 +71,119 @@ def test_the_command_sends_and_says_what_became_of_each_recipient(
     assert "secret" not in said.stdout + said.stderr + str(listed)
 
 
-def test_an_admin_worker_killed_mid_mail_never_sends_it_twice(
-    installation: Installation, redis_server: RedisServer, mail_host: MailHost, tmp_path: Path
-) -> None:
-    """Its task comes to another worker, which cannot know, and says so instead of sending."""
-    installation.environment |= mail_variables(
-        mail_host,
-        CELERY_BROKER_URL=redis_server.url(1),
-        CELERY_RESULT_BACKEND=redis_server.url(2),
-        VISIBILITY_TIMEOUT_S="1",
-        EMAIL_MAX_ATTEMPTS="2",
-    )
-    ledger = EmailLedger(Database(installation.sql()))
+class Cluster:
+    """An installation with a broker and admin workers of its own."""
 
-    def start(name: str) -> Any:
-        log = tmp_path / f"{name}.log"
-        queues = "default,email_queues"
-        return worker(
-            installation.variables, log, name=name, threads=1, pool="prefork", queues=queues
+    def __init__(
+        self, installation: Installation, redis: RedisServer, host: MailHost, folder: Path
+    ) -> None:
+        self.installation, self.redis, self.folder = installation, redis, folder
+        self.workers: list[subprocess.Popen[bytes]] = []
+        installation.environment |= mail_variables(
+            host,
+            CELERY_BROKER_URL=redis.url(1),
+            CELERY_RESULT_BACKEND=redis.url(2),
+            VISIBILITY_TIMEOUT_S="1",
+            EMAIL_MAX_ATTEMPTS="2",
         )
+        self.ledger = EmailLedger(Database(installation.sql()))
 
-    def publish(key: str, task_id: str) -> None:
+    def start(self, name: str) -> "subprocess.Popen[bytes]":
+        """A prefork admin worker with one child."""
+        process = worker(
+            self.installation.variables,
+            self.folder / f"{name}.log",
+            name=name,
+            threads=1,
+            pool="prefork",
+            queues="default,email_queues",
+        )
+        self.workers.append(process)
+        return process
+
+    def publish(self, key: str, task_id: str) -> None:
+        """Hand a mail to whichever worker is there."""
         words = {"to": [A], "subject": "s", "body": "b", "key": key}
-        with Celery(broker=redis_server.url(1)) as app:
+        with Celery(broker=self.redis.url(1), set_as_current=False) as app:
             app.send_task(
                 "admin_tasks.send_email", kwargs=words, queue="email_queues", task_id=task_id
             )
 
-    def entry(key: str) -> EmailEntry | None:
-        return next((each for each in ledger.entries(limit=9) if each.key == key), None)
+    def state(self, key: str) -> str | None:
+        """What became of a mail."""
+        found = [each for each in self.ledger.entries(limit=9) if each.key == key]
+        return found[0].delivery.state.value if found else None
 
-    def state(key: str) -> str | None:
-        found = entry(key)
-        return None if found is None else found.delivery.state.value
+    def has_ended(self) -> bool:
+        """Whether no task is in anybody's hands."""
+        with self.redis.client(1) as client:
+            return not client.hlen("unacked")
 
-    first = start("first")
-    second = None
-    try:
-        said = installation.run("email", A, "--subject", "s", "--body", "b", "--key", "queued")
-        assert (said.code, said.stdout.split()[:2]) == (0, ["accepted", A]), said
 
-        mail_host.data_answers = ["451 later"]
-        publish("deferred", "t1")
-        publish("deferred", "t1")
-        wait_for("a second try", lambda: state("deferred") == "accepted")
-        assert [mail.answer[:3] for mail in mail_host.received] == ["250", "451", "250"]
+@pytest.fixture
+def cluster(
+    installation: Installation, redis_server: RedisServer, mail_host: MailHost, tmp_path: Path
+) -> Iterator[Cluster]:
+    """It sends to the mail host; its workers are stopped in the end."""
+    migrated = Database(installation.sql())
+    migrated.migrate()
+    migrated.dispose()
+    cluster = Cluster(installation, redis_server, mail_host, tmp_path)
+    yield cluster
+    stop(*cluster.workers)
 
-        mail_host.data_answers = [STALL]
-        publish("killed", "t2")
-        assert mail_host.has_stalled.wait(30)
-        for process in processes_of(installation.home, "first@"):
-            process.send(signal.SIGKILL)
-        first.wait(10)
-        assert state("killed") == "sending"
 
-        second = start("second")
-        wait_for("the task to come again", lambda: state("killed") == "uncertain", 60)
-        with redis_server.client(1) as client:
-            wait_for("its end", lambda: not client.hlen("unacked"))
-        assert len(mail_host.received) == 4
-    finally:
-        stop(*[process for process in (first, second) if process is not None])
+def test_an_admin_worker_killed_mid_mail_never_sends_it_twice(
+    cluster: Cluster, mail_host: MailHost
+) -> None:
+    """Its task comes to another worker, which cannot know, and says so instead of sending."""
+    first = cluster.start("first")
+    said = cluster.installation.run("email", A, "--subject", "s", "--body", "b", "--key", "queued")
+    assert (said.code, said.stdout.split()[:2]) == (0, ["accepted", A]), said
 
-    failed = installation.run("emails", "--failed")
+    mail_host.data_answers = ["451 later"]
+    cluster.publish("deferred", "t1")
+    cluster.publish("deferred", "t1")
+    wait_for("a second try", lambda: cluster.state("deferred") == "accepted")
+    assert [mail.answer[:3] for mail in mail_host.received] == ["250", "451", "250"]
+
+    mail_host.data_answers = [STALL]
+    cluster.publish("killed", "t2")
+    assert mail_host.has_stalled.wait(30)
+    for process in processes_of(cluster.installation.home, "first@"):
+        process.send(signal.SIGKILL)
+    first.wait(10)
+    assert cluster.state("killed") == "sending"
+
+    cluster.start("second")
+    wait_for("the task to come again", lambda: cluster.state("killed") == "uncertain", 60)
+    wait_for("its end", cluster.has_ended)
+    assert len(mail_host.received) == 4
+
+    failed = cluster.installation.run("emails", "--failed")
     assert "killed" in failed.stdout
     assert "may have arrived" in failed.stdout
     assert "deferred" not in failed.stdout
+
+
+@pytest.mark.lengthy
+@pytest.mark.parametrize("victim", ["child", "parent"])
+def test_half_a_worker_killed_mid_mail_never_sends_it_twice(
+    cluster: Cluster, mail_host: MailHost, victim: str
+) -> None:
+    """A child's task is tried again by its parent; a child without a parent sends to the end."""
+    parent = cluster.start("first")
+    mail_host.data_answers = [STALL]
+    cluster.publish("killed", "t1")
+    assert mail_host.has_stalled.wait(30)
+    for process in processes_of(cluster.installation.home, "first@"):
+        if (process.pid == parent.pid) == (victim == "parent"):
+            process.send(signal.SIGKILL)
+    cluster.start("second")
+
+    wait_for("the task to come again", lambda: cluster.state("killed") == "uncertain", 60)
+    wait_for("its end", cluster.has_ended)
+
+    assert len(mail_host.received) == 1
+    for process in processes_of(cluster.installation.home, "first@"):
+        process.send(signal.SIGKILL)

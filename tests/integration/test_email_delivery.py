@@ -3,16 +3,22 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from admin_tasks.email import RECIPIENTS_AT_ONCE, Sent, deliver
 from admin_tasks.mailing import Mailing
 from admin_tasks.message import AttachmentError, compose
-from storage.email_ledger import DeliveryState, EmailLedger
+from storage.email_ledger import DeliveryOutcome, DeliveryState, EmailLedger
+from storage.email_tables import email
+from storage.errors import DatabaseUnreachableError
 from tests.fixtures.smtp_server import DIE, STALL, MailHost
 
 A, B, C = "a@example.com", "b@example.com", "c@example.com"
@@ -61,14 +67,16 @@ def test_a_task_that_is_delivered_again_sends_nothing_again(
     mail_host: MailHost, mailing: Mailing
 ) -> None:
     """Neither does another one with the same key; a new recipient gets the same mail."""
-    first = send(mailing, A)
-    again, other = send(mailing, A), send(mailing, [A, B], request="r2")
+    first, again = send(mailing, A), send(mailing, A)
+    with mailing.ledger._database.writing() as connection:
+        connection.execute(update(email).values(created_at=0.0))
+    other = send(mailing, [A, B], request="r2")
 
     assert first == again
     assert states(other) == {A: "accepted", B: "accepted"}
     assert [mail.recipients for mail in mail_host.received] == [(A,), (B,)]
     assert len({mail.message["Message-ID"] for mail in mail_host.received}) == 1
-    assert len({mail.message["Date"] for mail in mail_host.received}) == 1
+    assert mail_host.received[1].message["Date"] == "Thu, 01 Jan 1970 00:00:00 +0000"
 
 
 def test_a_refused_recipient_does_not_cost_the_others_their_mail(
@@ -183,6 +191,54 @@ def test_who_another_process_sends_to_is_left_to_it(mail_host: MailHost, mailing
 
     assert states(sent) == {A: "accepted", B: "sending", C: "accepted"}
     assert [mail.recipients for mail in mail_host.received] == [(A, C)]
+
+
+def test_many_at_once_send_one_mail_to_each(mail_host: MailHost, mailing: Mailing) -> None:
+    """They find each other's recipients being sent to; what the sender records stands."""
+    together = threading.Barrier(6)
+
+    def sent() -> Sent:
+        together.wait()
+        return send(mailing, [A, B, C])
+
+    with ThreadPoolExecutor(6) as pool:
+        for each in [pool.submit(sent) for _ in range(6)]:
+            each.result()
+
+    reached = [each for mail in mail_host.received for each in mail.recipients]
+    assert sorted(reached) == [A, B, C]
+    assert send(mailing, [A, B, C]).is_accepted
+
+
+def test_a_ledger_that_is_away_when_the_server_has_answered_is_waited_for(
+    mail_host: MailHost, mailing: Mailing
+) -> None:
+    class Away(EmailLedger):
+        left = 1
+
+        def settle(
+            self, email_id: int, outcomes: Mapping[str, DeliveryOutcome], **how: Any
+        ) -> None:
+            if self.left:
+                self.left -= 1
+                raise DatabaseUnreachableError("away")
+            EmailLedger.settle(self, email_id, outcomes, **how)
+
+    assert send(replace(mailing, ledger=Away(mailing.ledger._database))).is_accepted
+    assert len(mail_host.received) == 1
+
+
+def test_a_ledger_that_cannot_take_the_mark_keeps_the_content_from_leaving(
+    mail_host: MailHost, mailing: Mailing
+) -> None:
+    class Away(EmailLedger):
+        def begin(self, *_asked: object) -> bool:
+            raise DatabaseUnreachableError("away")
+
+    with pytest.raises(DatabaseUnreachableError):
+        send(replace(mailing, ledger=Away(mailing.ledger._database)))
+    assert mail_host.received == []
+    assert states(send(mailing)) == {A: "accepted"}
 
 
 def test_an_attachment_that_is_not_there_costs_no_key(

@@ -32,6 +32,7 @@ def outcome(sent: Sent) -> tuple[str, str]:
     return delivery.state.value, str(delivery.reason)
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 def test_a_mail_is_encrypted_and_the_login_made_under_it(
     mailing: Mailing, authority: Authority, security: Literal["starttls", "tls"]
@@ -132,6 +133,7 @@ def scripted(*lines: bytes) -> Iterator[int]:
         ([b"220 hi\r\n", b"250 hi\r\n"], "deferred", "timed out"),
         ([b"220 hi\r\n", b"250 hi\r\n", b"250 ok\r\n", b"250 ok\r\n"], "deferred", "timed out"),
         ([b"421 later\r\n"], "deferred", "421 later"),
+        ([b"220 hi\r\n", b"250 hi\r\n", b"250 ok\r\n", b"421 going\r\n"], "deferred", "421 going"),
         ([b"554 go away\r\n"], "failed", "554 go away"),
         ([b"220 hi\r\n", b"250 hi\r\n", b"451 busy\r\n", b"250 ok\r\n", b"221 ok\r\n"],
          "deferred", "busy"),
@@ -139,8 +141,8 @@ def scripted(*lines: bytes) -> Iterator[int]:
          "refused", "not you"),
         ([b"\x00\xff\r\n"], "deferred", "no SMTP reply"),
     ],
-    ids=["silent", "silent-after-ehlo", "silent-at-data", "busy", "closed", "sender-deferred",
-         "sender-refused", "no-smtp"],
+    ids=["silent", "silent-after-ehlo", "silent-at-data", "busy", "going", "closed",
+         "sender-deferred", "sender-refused", "no-smtp"],
 )  # fmt: skip
 def test_silence_and_refusals_before_the_content_are_certain(
     mailing: Mailing, lines: list[bytes], state: str, says: str

@@ -144,6 +144,10 @@ def test_what_becomes_a_header_that_was_not_meant_is_not_sent() -> None:
         render(asked, sender=SENDER, message_id="<1@x>", created_at=0.0, attachments=[])
 
 
+def test_a_mail_is_ascii_whatever_it_says() -> None:
+    assert bytes_of("李 <li@example.com>", "涨", subject="跌", html="<p>平</p>").isascii()
+
+
 def test_a_long_list_is_not_shown_to_those_on_it() -> None:
     shown = read(bytes_of([f"a{n}@example.com" for n in range(50)], "t"))
     hidden = bytes_of([f"a{n}@example.com" for n in range(51)], "t")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from market.errors import ConfigurationError
+from pipeline.app import app
 from pipeline.mailing import mail_server
 from pipeline.settings import Settings, _from_environment
 
@@ -74,3 +75,10 @@ def test_a_setting_that_is_no_address_stops_the_start(
     with pytest.raises(ConfigurationError, match=f"{variable}=.*is no email address") as wrong:
         _from_environment()
     assert "hush" not in wrong.value.message
+
+
+def test_an_email_goes_to_its_own_queue_whoever_publishes_it() -> None:
+    app.loader.import_default_modules()
+    task = app.tasks["admin_tasks.send_email"]
+    assert app.amqp.router.route({}, task.name)["queue"].name == "email_queues"
+    assert (task.acks_late, task.max_retries, task.default_retry_delay) == (True, 15, 5)
