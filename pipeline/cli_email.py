@@ -59,7 +59,7 @@ def _email(
     """
     settings = read_settings()
     runtime = Runtime(settings)
-    name = key or f"command:{uuid.uuid4().hex}"
+    name = key or f"command:{uuid.uuid4().hex[:16]}"
     words: dict[str, Any] = {
         "to": to,
         "subject": subject,
@@ -120,7 +120,8 @@ def _emails(
 
 def _json(entry: EmailEntry) -> dict[str, Any]:
     fields = asdict(entry)
-    return {**fields, **fields.pop("delivery"), "state": entry.delivery.state.value}
+    delivery = fields.pop("delivery")
+    return {**fields, **delivery, "state": entry.delivery.state.value}
 
 
 def _table(entries: Sequence[EmailEntry]) -> Table:

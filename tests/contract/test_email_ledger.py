@@ -1,6 +1,5 @@
 """The delivery ledger, on either database: whoever begins to send to somebody is the only one."""
 
-import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
@@ -126,10 +125,9 @@ def test_the_tables_are_what_the_migration_makes(database: Database) -> None:
     assert [d for d in differences if any(name in str(d) for name in ours)] == []
 
 
-@pytest.mark.parametrize("length", [321, 5000])
-def test_a_text_of_any_length_can_be_refused(database: Database, length: int) -> None:
+def test_a_text_of_any_length_can_be_refused(database: Database) -> None:
     ledger = EmailLedger(database)
-    text = "x" * length
+    text = "x" * 5000
     mail = ledger.open(
         EmailRequest("k", "<1@x>", "f@example.com", "s", [], [], {text: "y" * 5000}, "r")
     )

@@ -68,6 +68,8 @@ def test_the_command_sends_and_says_what_became_of_each_recipient(
         (A, "accepted", 2),
         (B, "accepted", 1),
     ]
+    assert {"key", "message_id", "subject", "created_at", "changed_at", "code"} < set(listed[0])
+    assert "delivery" not in listed[0]
     assert "secret" not in said.stdout + said.stderr + str(listed)
 
 
