@@ -6,8 +6,9 @@ from typing import Any
 from celery import Celery
 from celery.schedules import crontab
 
+from admin_tasks.mailing import Mailing, provide_mailing
 from pipeline.loop_step import LoopPulse
-from pipeline.queues import DEFAULT_QUEUE, LIVE_PRIORITY, broker_priority, declared_queues
+from pipeline.queues import DEFAULT_QUEUE, LIVE_PRIORITY, ROUTES, broker_priority, declared_queues
 from pipeline.settings import Settings, read_settings
 from scheduling.beat import Cron, beat_entries
 
@@ -24,6 +25,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "enable_utc": settings.celery_enable_utc,
         "task_queues": declared_queues(settings.broker_url, settings.queue_type),
         "task_default_queue": DEFAULT_QUEUE,
+        "task_routes": ROUTES,
         "task_create_missing_queues": False,
         "task_time_limit": 1800,
         "task_soft_time_limit": 1500,
@@ -115,7 +117,7 @@ def create_app(settings: Settings) -> Celery:
     celery = Celery("quantsync", set_as_current=True)
     celery.set_default()  # "current" is this thread's alone; others publish, too
     celery.conf.update(celery_config(settings))
-    celery.conf.imports = ("pipeline.tasks",)
+    celery.conf.imports = ("pipeline.tasks", "admin_tasks.tasks")
     celery.steps["consumer"].add(LoopPulse)
     return celery
 
@@ -131,5 +133,13 @@ def listen_for_no_results(celery: Celery) -> None:
     consumer.consume_from = consumer.cancel_for = lambda _task_id: None
 
 
+def _current_mailing() -> Mailing:
+    from pipeline.mailing import mailing_of  # noqa: PLC0415
+    from pipeline.runtime import current_runtime  # noqa: PLC0415
+
+    return mailing_of(current_runtime())
+
+
 app = create_app(read_settings())
 listen_for_no_results(app)
+provide_mailing(_current_mailing)

@@ -65,6 +65,12 @@ COMMANDS = {
         "How far the provisional 5m bars of a session were from the official ones.",
     ),
     "quarantine": Place("pipeline.cli_quarantine", "What was fetched and not taken, and why."),
+    "email": Place(
+        "pipeline.cli_email", "Send an email, and say what became of it for each recipient."
+    ),
+    "emails": Place(
+        "pipeline.cli_email", "List emails with what became of each recipient, the newest first."
+    ),
     "up": Place(
         "pipeline.cli_serve",
         "Run the whole embedded stack until Ctrl-C: Redis, workers, scheduler, a simulator if "

@@ -14,6 +14,9 @@ QUANT_QUEUES = (STOCK_QUEUE, CONCEPT_QUEUE, INDUSTRY_QUEUE)
 ADMIN_QUEUES = (DEFAULT_QUEUE, EMAIL_QUEUE)
 ALL_QUEUES = (*QUANT_QUEUES, *ADMIN_QUEUES)
 
+ROUTES = {"admin_tasks.send_email": {"queue": EMAIL_QUEUE}}
+"""Where a task goes that is published without a queue of its own; others go to the default."""
+
 LIVE_PRIORITY = 9
 BULK_PRIORITY = 1
 _TOP = 9

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from admin_tasks.addresses import (
+    InvalidAddressError,
+    parse_mailbox,
+    parse_mailboxes,
+    split_mailboxes,
+)
 from ingest.domains import EASTMONEY, SINA, TENCENT
 from ingest.rates import RateWindow, parse_windows
 from ingest.simulator import defaults
@@ -194,6 +200,35 @@ class Settings(BaseSettings):
         default="2025-12-31T16:00:00+08:00", description="Its clock; system: this machine's"
     )
 
+    smtp_host: str | None = Field(
+        default=None, description="Mail server; unset: no email can be sent"
+    )
+    smtp_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Unset: 587, 465 or 25, by SMTP_SECURITY"
+    )
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str | None = Field(default=None, description="Unset: no login")
+    smtp_password: SecretStr | None = None
+    smtp_from: str | None = Field(default=None, description="Address that emails come from")
+    smtp_verify: bool = Field(
+        default=True, description="Whether the mail server's certificate is checked"
+    )
+    smtp_ca_file: Path | None = Field(
+        default=None, description="Certificates trusted instead of the system's"
+    )
+    smtp_timeout_s: float = Field(
+        default=60.0, gt=0, description="An answer of the mail server is waited for so long"
+    )
+    email_max_attempts: int = Field(
+        default=5, ge=1, le=10, description="A recipient that is deferred so often is given up"
+    )
+    email_retry_s: float = Field(
+        default=30.0, gt=0, description="Pause before the second try, then twice as long each time"
+    )
+    report_recipients: str | None = Field(
+        default=None, description="Who gets reports: addresses between commas"
+    )
+
     flower_basic_auth: str | None = Field(
         default=None, description="user:password of the monitor; it is never run open"
     )
@@ -215,6 +250,24 @@ class Settings(BaseSettings):
         wrong = [name for name in names if name not in known]
         if wrong or len(set(names)) < len(names):
             raise ValueError(f"use {', '.join(known)}, each once and in the order wanted, or none")
+        return text
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _one_address(cls, text: str | None) -> str | None:
+        try:
+            _ = text is None or parse_mailbox(text)
+        except InvalidAddressError as error:
+            raise ValueError(error.message) from error
+        return text
+
+    @field_validator("report_recipients")
+    @classmethod
+    def _addresses(cls, text: str | None) -> str | None:
+        try:
+            _ = parse_mailboxes(text or "")
+        except InvalidAddressError as error:
+            raise ValueError(error.message) from error
         return text
 
     @field_validator("settled_at")
@@ -278,6 +331,16 @@ class Settings(BaseSettings):
     def staging_path(self) -> Path:
         """Folder of staged batches."""
         return (self.staging_dir or self.home / "staging").expanduser().absolute()
+
+    @property
+    def reports_path(self) -> Path:
+        """Folder of reports, and of everything else that may be attached to an email."""
+        return self.home / "reports"
+
+    @property
+    def report_addresses(self) -> tuple[str, ...]:
+        """Who gets reports, each as it was written; none if nobody does."""
+        return tuple(split_mailboxes(self.report_recipients or ""))
 
     def windows_for(self, upstream: str) -> tuple[RateWindow, ...]:
         """The budget of an upstream: Eastmoney's if live, the simulator's otherwise."""

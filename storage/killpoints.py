@@ -46,6 +46,10 @@ class KillPoint(StrEnum):
     """One more board has the members a sweep names; others have not, the ledger knows of none."""
     WAVE_RECORDED = "wave_recorded"
     """The wave is committed in the ledger; staged files stand, the message is not acknowledged."""
+    MAIL_BEGUN = "mail_begun"
+    """A mail's recipients are marked as being sent to; none of its content has left."""
+    MAIL_ANSWERED = "mail_answered"
+    """The mail server has answered; the delivery ledger does not know it."""
 
 
 _SPEC = re.compile(

@@ -1,0 +1,56 @@
+"""The tasks of email: decode primitives, call one function, return a small dict."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from celery import shared_task
+
+from storage.errors import DatabaseUnreachableError, DiskFullError
+
+
+@shared_task(
+    bind=True,
+    name="admin_tasks.send_email",
+    acks_late=True,
+    max_retries=15,
+    default_retry_delay=5,
+    autoretry_for=(DatabaseUnreachableError, DiskFullError),
+    retry_backoff=5,
+    retry_backoff_max=60,
+    retry_jitter=False,
+)
+def send_email(
+    self: Any,
+    to: str | Sequence[str],
+    subject: str,
+    body: str,
+    html: str | None = None,
+    attachments: Sequence[str] = (),
+    key: str | None = None,
+) -> dict[str, Any]:
+    """Send an email, once to each recipient, however often this is delivered.
+
+    Args:
+        self: The task.
+        to: Addresses; a text may hold several between commas.
+        subject: One line.
+        body: Plain text.
+        html: The same for readers with HTML.
+        attachments: Files below the reports folder.
+        key: Names the mail, such as ``report:2025-12-31``; asked for again under it, the mail goes
+            only to those who have certainly not had it. Default: this task's id.
+
+    Returns:
+        ``key``, ``message_id`` and ``recipients``: by address, state, code, reason and attempts.
+    """
+    from admin_tasks.email import deliver  # noqa: PLC0415
+    from admin_tasks.mailing import current_mailing  # noqa: PLC0415
+    from admin_tasks.message import compose  # noqa: PLC0415
+
+    name = key or f"task:{self.request.id}"
+    email = compose(to, subject, body, html=html, attachments=attachments, key=name)
+    again = self.request.retries < self.max_retries
+    sent = deliver(email, current_mailing(), request=self.request.id, may_retry=again)
+    if again and sent.retry_in_s is not None:
+        raise self.retry(countdown=sent.retry_in_s)
+    return sent.document
