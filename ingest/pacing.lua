@@ -2,13 +2,14 @@
 -- else microseconds to wait, or -1 where the data is not that of the epoch the caller knows: it must
 -- give back its grants and ask again. state: the hash of throttling.lua, or nothing while all is calm.
 -- KEYS: grants, live queue, bulk queue, seen (ticket -> expiry), turn, seq, epoch, state
--- ARGV: ticket, lane, known epoch, new epoch, bulk share, late, how long the sole right to ask
+-- ARGV: ticket, lane (live, bulk, sweep), known epoch, new epoch, bulk share, late, how long the sole right to ask
 -- lasts, jitter (share of a window's time per request), a random number below 1, then (count, span,
 -- guard) per window; times in microseconds
 local grants, live, bulk, seen, turn, seq, epoch_key, state_key = unpack(KEYS)
 local ticket, lane, known = ARGV[1], ARGV[2], ARGV[3]
 local bulk_share, late, right = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local jitter, draw_next, FIRST_WINDOW = tonumber(ARGV[8]), ARGV[9], 10
+local AT_THE_HEAD = 2 ^ 52
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 redis.call('SET', epoch_key, ARGV[4], 'NX')
@@ -26,9 +27,10 @@ local is_calm = not one_at_a_time and pace >= 1 and tonumber(held[4] or 0) == 0
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', now)) do
   redis.call('ZREM', live, dead); redis.call('ZREM', bulk, dead); redis.call('ZREM', seen, dead)
 end
-local queue = lane == 'live' and live or bulk
+local queue = lane == 'bulk' and bulk or live
 if not redis.call('ZSCORE', queue, ticket) then
-  redis.call('ZADD', queue, redis.call('INCR', seq), ticket)
+  local place = redis.call('INCR', seq)
+  redis.call('ZADD', queue, lane == 'sweep' and place - AT_THE_HEAD or place, ticket)
 end
 
 -- When the permit after `ahead` others becomes free: each window's count-th newest grant must have
@@ -60,7 +62,7 @@ local waiting_live, waiting_bulk = redis.call('ZCARD', live), redis.call('ZCARD'
 -- While both lanes wait, every bulk_share-th permit is the bulk lane's.
 local until_bulk = math.max(bulk_share - 1 - tonumber(redis.call('GET', turn) or '0'), 0)
 local ahead = redis.call('ZRANK', queue, ticket)
-if lane == 'live' then
+if lane ~= 'bulk' then
   if waiting_bulk > 0 and until_bulk == 0 then ahead = ahead + 1 end
 else
   ahead = ahead + math.min(waiting_live, until_bulk + ahead * (bulk_share - 1))

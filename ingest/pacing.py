@@ -33,6 +33,8 @@ class Lane(StrEnum):
 
     LIVE = "live"
     BULK = "bulk"
+    SWEEP = "sweep"
+    """The head of the live lane: a sweep's quotes are worth most close together."""
 
 
 def _unheard(answer: Answer, cause: str, question: str) -> bool:
@@ -363,7 +365,7 @@ class RedisBudget:
 
     def _leave(self, ticket: str, lane: Lane) -> None:
         try:
-            self._client.zrem(self._keys[1 if lane is Lane.LIVE else 2], ticket)
+            self._client.zrem(self._keys[2 if lane is Lane.BULK else 1], ticket)
         except redis.RedisError as error:
             log.info("a ticket for the budget of %s will expire by itself: %s", self.domain, error)
 

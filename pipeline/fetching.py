@@ -209,6 +209,8 @@ def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
     except QuantsyncError as error:
         return _fail(runtime, claim, plan, error)
     lane = Lane(status.lane)
+    if lane is Lane.LIVE and plan.work is Work.SYMBOL_LIST:
+        lane = Lane.SWEEP
     try:
         with wire.observed(
             routes, lane=lane, deadline=hold.deadline, alive=hold.alive

@@ -79,11 +79,11 @@ def test_the_live_lane_goes_first_and_the_bulk_lane_keeps_its_share(
 ) -> None:
     """With both lanes waiting, the live lane gets most permits and the bulk lane some."""
     sinks: dict[Lane, multiprocessing.Queue[list[float]]] = {
-        lane: multiprocessing.Queue() for lane in Lane
+        lane: multiprocessing.Queue() for lane in (Lane.LIVE, Lane.BULK)
     }
     workers = [
         multiprocessing.Process(target=_spend, args=(redis_server.url(), lane, 6.0, 8, sinks[lane]))
-        for lane in Lane
+        for lane in sinks
     ]
     for worker in workers:
         worker.start()
@@ -93,6 +93,30 @@ def test_the_live_lane_goes_first_and_the_bulk_lane_keeps_its_share(
 
     assert granted[Lane.LIVE] > 1.5 * granted[Lane.BULK]
     assert granted[Lane.BULK] >= 0.1 * granted[Lane.LIVE]
+
+
+def test_a_sweep_goes_before_all_that_waits_in_the_live_lane(redis_server: RedisServer) -> None:
+    """However late it comes."""
+    with redis_server.client() as client:
+        budget = RedisBudget(client, domain="t", egress="e", windows=(RateWindow(1, 0.4),))
+        end, served = time.monotonic() + 30, []
+        budget.acquire(Lane.LIVE, end)
+
+        def wait(lane: Lane) -> None:
+            budget.acquire(lane, end)
+            served.append(lane)
+
+        waiting = [threading.Thread(target=wait, args=(lane,)) for lane in (Lane.LIVE, Lane.SWEEP)]
+        for count, thread in enumerate(waiting, 1):
+            thread.start()
+            while sum(budget.report().waiting.values()) < count:
+                time.sleep(0.01)
+        for thread in waiting:
+            thread.join()
+        left = budget.report().waiting
+
+    assert served == [Lane.SWEEP, Lane.LIVE]
+    assert not any(left.values())
 
 
 def test_a_wait_that_passes_the_deadline_is_refused_at_once(redis_server: RedisServer) -> None:
