@@ -64,6 +64,7 @@ class Home:
             "QUANTSYNC_UPSTREAM": server.url,
             "FAILOVER_DAILY": "none",
             "FAILOVER_MINUTE": "none",
+            "READ_TIMEOUT_S": "60",  # a market of this size takes seconds to come to life
             **more,
         }
 
