@@ -184,6 +184,12 @@ class Settings(BaseSettings):
     lake_dir: Path | None = Field(
         default=None, description="Folder all workers see; unset: lake in the home"
     )
+    reports_dir: Path | None = Field(
+        default=None, description="Folder of the reports; unset: reports in the home"
+    )
+    report_font: Path | None = Field(
+        default=None, description="Font file with Chinese; unset: the best one installed"
+    )
     quant_concurrency: int = Field(default=8, ge=1, description="Threads of the quant worker")
     simulator_seed: int = defaults.SEED
     simulator_symbols: int = Field(default=defaults.SYMBOLS, ge=5)
@@ -275,6 +281,11 @@ class Settings(BaseSettings):
     def staging_path(self) -> Path:
         """Folder of staged batches."""
         return (self.staging_dir or self.home / "staging").expanduser().absolute()
+
+    @property
+    def reports_path(self) -> Path:
+        """Folder of the reports."""
+        return (self.reports_dir or self.home / "reports").expanduser().absolute()
 
     def windows_for(self, upstream: str) -> tuple[RateWindow, ...]:
         """The budget of an upstream: Eastmoney's if live, the simulator's otherwise."""
