@@ -18,11 +18,13 @@ DEV := .venv/.stamp-dev
 CELERY := $(BIN)/celery -A pipeline.app
 RABBITMQ := $(firstword $(wildcard /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server) \
 	$(shell command -v rabbitmq-server))
-PANGO := $(wildcard $(foreach folder,/usr/lib /usr/lib64 /usr/lib/*,$(folder)/libpangoft2-1.0.so.0))
+library = $(wildcard $(foreach folder,/usr/lib /usr/lib64 /usr/lib/*,$(folder)/$(1)))
+PANGO := $(call library,libpangoft2-1.0.so.0)
+HARFBUZZ := $(call library,libharfbuzz-subset.so.0)
 CHINESE_FONT := $(wildcard /usr/share/fonts/truetype/wqy/*.ttc /usr/share/fonts/opentype/noto/*CJK*)
 # Debian packages of what is not here.
 MISSING := $(strip $(if $(RABBITMQ),,rabbitmq-server) $(if $(PANGO),,libpango-1.0-0 libpangoft2-1.0-0) \
-	$(if $(CHINESE_FONT),,fonts-wqy-zenhei))
+	$(if $(HARFBUZZ),,libharfbuzz-subset0) $(if $(CHINESE_FONT),,fonts-wqy-zenhei))
 
 # The locks are complete, so nothing is resolved; the project's own build needs only what they hold.
 install = echo "installing $(1) into .venv" \

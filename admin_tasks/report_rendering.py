@@ -21,7 +21,7 @@ from market.errors import QuantsyncError
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-PANGO_PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0"
+PANGO_PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
 
 
 class PdfUnavailableError(QuantsyncError):
