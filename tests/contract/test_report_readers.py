@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 import pyarrow as pa
 from sqlalchemy import text
 
+from admin_tasks.report_runs import read_runs
 from market.bars import Dataset
 from market.clock import EXCHANGE_TZ
 from market.periods import Period
@@ -13,7 +14,15 @@ from storage.database import Database
 from storage.doubt_counts import kept_out_bars, replaced_bars
 from storage.kline_quarantine import enter_bars
 from storage.ledger import Ledger
-from storage.run_records import BatchPlan, Item, QuarantinedBar, RunPlan, WavePlan, Work
+from storage.run_records import (
+    BatchPlan,
+    Item,
+    QuarantinedBar,
+    RunPlan,
+    RunState,
+    WavePlan,
+    Work,
+)
 from storage.session_runs import Repeats, repeats_of, runs_of_session
 from storage.warehouse import Warehouse
 from tests.fixtures.bars import bars_of, daily_bar
@@ -23,13 +32,20 @@ FRIDAY, MONDAY = date(2025, 12, 26), date(2025, 12, 29)
 
 
 def begin(
-    database: Database, run_id: str, *, to: date, slot: str | None = None, on: date | None = None
+    database: Database,
+    run_id: str,
+    *,
+    to: date,
+    slot: str | None = None,
+    on: date | None = None,
+    notices: tuple[str, ...] = (),
+    **more: object,
 ) -> None:
     """A run that asks up to a session; ``on`` moves its begin to the noon of a day."""
     batch = BatchPlan(Work.KLINE, (Item("600519.SH", to, to),), Period.DAILY)
-    params = {"symbols": None, "from": "2025-01-02", "to": to.isoformat()}
+    params = {"symbols": None, "from": "2025-01-02", "to": to.isoformat(), **more}
     waves = (WavePlan("quant_stock_queues", (batch,)),)
-    plan = RunPlan(run_id, "stocks", Period.DAILY, "live", "live", params, waves, slot)
+    plan = RunPlan(run_id, "stocks", Period.DAILY, "live", "live", params, waves, slot, notices)
     assert Ledger(database).open_run(plan)
     if on is not None:
         noon = datetime(on.year, on.month, on.day, 12, tzinfo=EXCHANGE_TZ).timestamp()
@@ -64,6 +80,23 @@ def test_work_that_was_begun_again_is_counted(database: Database) -> None:
 
     assert repeats_of(database, ["r1"]) == Repeats(batches=1, commits=0)
     assert repeats_of(database, []) == Repeats()
+
+
+def test_runs_that_repair_and_what_runs_want_to_be_known_are_told(database: Database) -> None:
+    """The newest run that is not committed comes first; a sentence is told once, with a count."""
+    for number in range(3):
+        begin(database, f"tick{number}", to=FRIDAY, notices=("the list was old",))
+        Ledger(database).end_run(f"tick{number}", RunState.PARTIAL, "some were late")
+    begin(database, "repair", to=FRIDAY, gaps=True)
+
+    facts, run_ids = read_runs(database, FRIDAY, CALENDAR)
+
+    assert (facts.repairs, facts.total) == (1, 4)
+    assert dict(facts.states) == {"running": 1, "partial": 3}
+    assert facts.notices == (("the list was old", 3),)
+    assert [line.run_id for line in facts.lines] == ["tick2", "tick1", "tick0", "repair"]
+    assert [line.repairs for line in facts.lines] == [False, False, False, True]
+    assert set(run_ids) == {"tick0", "tick1", "tick2", "repair"}
 
 
 def test_a_bar_in_quarantine_counts_for_every_rule_it_breaks(database: Database) -> None:
