@@ -148,6 +148,7 @@ class RunFacts:
     Attributes:
         states: How many runs ended how.
         lines: Some of them: those that are not committed first, then the newest.
+        failed: Kind, reason and number of runs that failed alike, the most first.
         failures: Fetches that failed, and that no later run of the session made good.
         recovered: Fetches that failed, and that a later run made good.
         repeats: Batches and commits that were begun more than once.
@@ -160,6 +161,7 @@ class RunFacts:
 
     states: Mapping[str, int] = field(default_factory=dict)
     lines: tuple[RunLine, ...] = ()
+    failed: tuple[tuple[str, str, int], ...] = ()
     failures: tuple[Failure, ...] = ()
     recovered: tuple[Failure, ...] = ()
     repeats: Repeats = field(default_factory=Repeats)

@@ -36,6 +36,7 @@ def read_runs(
     facts = RunFacts(
         states=dict(Counter(run.state.value for run in runs)),
         lines=tuple(_line(run) for run in _worst_first(runs)[:_LINES]),
+        failed=_failed(runs),
         failures=_grouped(standing),
         recovered=_grouped(recovered),
         repeats=repeats_of(database, ids),
@@ -51,6 +52,15 @@ def read_runs(
 def _worst_first(runs: Sequence[RunStatus]) -> list[RunStatus]:
     order = (RunState.FAILED, RunState.PARTIAL, RunState.RUNNING, RunState.COMMITTED)
     return sorted(runs, key=lambda run: (order.index(run.state), -run.created_at))
+
+
+def _failed(runs: Sequence[RunStatus]) -> tuple[tuple[str, str, int], ...]:
+    alike = Counter(
+        (run.kind, run.reason or "no reason is recorded")
+        for run in runs
+        if run.state is RunState.FAILED
+    )
+    return tuple((kind, reason, count) for (kind, reason), count in alike.most_common())
 
 
 def _line(run: RunStatus) -> RunLine:

@@ -7,7 +7,6 @@ from enum import StrEnum
 from admin_tasks.report_facts import Freshness, Missing, ReportFacts
 from admin_tasks.report_wording import DATASETS, WORKS, counted, span
 from storage.gaps import Reason
-from storage.run_records import RunState
 
 REPAIR = "quantsync repair --gaps"
 _BEGIN = "quantsync sync all"
@@ -80,7 +79,7 @@ def _verdict(facts: ReportFacts) -> Verdict:
         return Verdict.EMPTY
     if any(row.owed for row in facts.freshness):
         return Verdict.LATE
-    if facts.runs.failures or facts.runs.states.get(RunState.FAILED.value):
+    if facts.runs.failures or facts.runs.failed:
         return Verdict.TROUBLED
     return Verdict.COMPLETE
 
@@ -143,9 +142,8 @@ def _reasons(facts: ReportFacts) -> Iterator[str]:
                 f"{what.capitalize()} ({counted(failure.subjects, 'fetch', 'fetches')}): "
                 f"{failure.outcome}, {failure.reason}."
             )
-    for run in facts.runs.lines:
-        if run.state == RunState.FAILED.value:
-            yield f"Run {run.run_id} ({run.kind}) failed: {run.reason or 'no reason is recorded'}."
+    for kind, reason, count in facts.runs.failed:
+        yield f"{counted(count, 'run')} ({kind}) failed: {reason}."
     for report in facts.budgets.reports:
         if report.effective_rate < report.permitted_rate:
             state = report.facts.state.value.replace("_", " ")

@@ -86,13 +86,14 @@ def test_runs_that_repair_and_what_runs_want_to_be_known_are_told(database: Data
     """The newest run that is not committed comes first; a sentence is told once, with a count."""
     for number in range(3):
         begin(database, f"tick{number}", to=FRIDAY, notices=("the list was old",))
-        Ledger(database).end_run(f"tick{number}", RunState.PARTIAL, "some were late")
+        Ledger(database).end_run(f"tick{number}", RunState.FAILED, "the disk is full")
     begin(database, "repair", to=FRIDAY, gaps=True)
 
     facts, run_ids = read_runs(database, FRIDAY, CALENDAR)
 
     assert (facts.repairs, facts.total) == (1, 4)
-    assert dict(facts.states) == {"running": 1, "partial": 3}
+    assert dict(facts.states) == {"running": 1, "failed": 3}
+    assert facts.failed == (("stocks", "the disk is full", 3),)
     assert facts.notices == (("the list was old", 3),)
     assert [line.run_id for line in facts.lines] == ["tick2", "tick1", "tick0", "repair"]
     assert [line.repairs for line in facts.lines] == [False, False, False, True]

@@ -148,7 +148,7 @@ def test_the_page_begins_with_what_is_late_why_and_what_is_gone(
     )
     assert "eastmoney answered /api/qt/stock/kline/get with HTTP 404" in why
     assert "42 of 42 bars break an invariant" in why
-    assert f"failed: {REFUSED}" in why
+    assert f"1 run (stocks) failed: {REFUSED}" in why
     assert "28 sessions of 2 series, 2025-10-16 to 2025-11-04" in gone
     assert "5m bars of 2025-11-05, owed by 1 symbol, are gone after the next close" in gone
     assert "quantsync repair --gaps" in gone
