@@ -152,7 +152,9 @@ def test_the_page_begins_with_what_is_late_why_and_what_is_gone(
     assert "28 sessions of 2 series, 2025-10-16 to 2025-11-04" in gone
     assert "5m bars of 2025-11-05, owed by 1 symbol, are gone after the next close" in gone
     assert "quantsync repair --gaps" in gone
-    assert "Requests and budgets" in rest
+    late, _, gone = rest.partition("Late: can still be fetched")[2].partition("Gone: can no longer")
+    assert f"with HTTP 404 中芯国际 {MISSING}" in late
+    assert "28 2 2025-10-16 to 2025-11-04 never asked for; the upstream does not serve" in gone
 
 
 def test_failures_stand_with_their_reasons_apart_from_those_made_good(
@@ -248,6 +250,7 @@ def test_without_a_font_pictures_and_pdf_show_codes_and_the_report_says_so(
     told = "".join(page.get_textpage().get_text_bounded() for page in document)
     document.close()
     assert MISSING in told
+    assert "?" not in told
     assert made.facts.market.gainers[0].symbol in told
     assert all(is_plain(character) or character in "–—·×“”’•\r\n" for character in told), told
 
@@ -265,20 +268,22 @@ def test_a_font_that_cannot_serve_is_refused_with_the_remedy(font: str) -> None:
 
 def test_a_hostile_name_stays_text(made: MadeReport) -> None:
     """In the page, in pictures, and for those who read formulas into dollar signs."""
-    hostile = '"><script>alert(1)</script>$\\frac{`'
+    hostile = '$\\frac{$"><script>alert(1)</script>'
+    failures = [replace(each, reason=f"`{hostile}`") for each in made.facts.runs.failures]
     boards = tuple(replace(board, name=hostile) for board in made.facts.market.boards[:2])
     movers = tuple(replace(mover, name=hostile) for mover in made.facts.market.gainers[:2])
     facts = replace(
         made.facts,
         market=replace(made.facts.market, boards=boards, gainers=movers, losers=(), chart=None),
         names={MISSING: hostile},
+        runs=replace(made.facts.runs, failures=tuple(failures)),
     )
 
     figures = draw_figures(facts, None)
     source = render_html(Page(facts, summarise(facts), figures, None, hostile))
 
     assert "<script" not in source
-    assert source.count("&lt;script&gt;alert(1)") >= 6
+    assert source.count("&lt;script&gt;alert(1)") >= 8
     assert b"<script" not in figures["industry"] + figures["movers"]
 
 
