@@ -18,6 +18,13 @@ DEV := .venv/.stamp-dev
 CELERY := $(BIN)/celery -A pipeline.app
 RABBITMQ := $(firstword $(wildcard /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server) \
 	$(shell command -v rabbitmq-server))
+library = $(wildcard $(foreach folder,/usr/lib /usr/lib64 /usr/lib/*,$(folder)/$(1)))
+PANGO := $(call library,libpangoft2-1.0.so.0)
+HARFBUZZ := $(call library,libharfbuzz-subset.so.0)
+CHINESE_FONT := $(wildcard /usr/share/fonts/truetype/wqy/*.ttc /usr/share/fonts/opentype/noto/*CJK*)
+# Debian packages of what is not here.
+MISSING := $(strip $(if $(RABBITMQ),,rabbitmq-server) $(if $(PANGO),,libpango-1.0-0 libpangoft2-1.0-0) \
+	$(if $(HARFBUZZ),,libharfbuzz-subset0) $(if $(CHINESE_FONT),,fonts-wqy-zenhei))
 
 # The locks are complete, so nothing is resolved; the project's own build needs only what they hold.
 install = echo "installing $(1) into .venv" \
@@ -132,11 +139,11 @@ up: $(RUNTIME) ## Run the whole embedded stack in the foreground
 	@$(BIN)/quantsync up $(ARGS)
 
 # The tests start their own node, so the package's service must not start: the policy file says so.
-services: ## Install what the tests need and pip cannot give: RabbitMQ (does nothing if present)
-ifeq ($(RABBITMQ),)
+services: ## Install what pip cannot give: RabbitMQ for tests, Pango and a Chinese font for reports
+ifneq ($(MISSING),)
 	@command -v apt-get > /dev/null \
-		|| { echo "RabbitMQ is missing and there is no apt-get here: install rabbitmq-server" >&2; exit 1; }
-	@echo "installing rabbitmq-server"
+		|| { echo "there is no apt-get here: install what these Debian packages hold: $(MISSING)" >&2; exit 1; }
+	@echo "installing $(MISSING)"
 	@sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	policy=/usr/sbin/policy-rc.d; \
 	if [ ! -e $$policy ]; then \
@@ -145,8 +152,7 @@ ifeq ($(RABBITMQ),)
 		$$sudo chmod +x $$policy; \
 	fi; \
 	$$sudo apt-get update -qq; \
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		rabbitmq-server
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(MISSING)
 else
 	@:
 endif

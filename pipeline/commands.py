@@ -64,6 +64,10 @@ COMMANDS = {
         "pipeline.cli_snapshots",
         "How far the provisional 5m bars of a session were from the official ones.",
     ),
+    "report": Place(
+        "pipeline.cli_report",
+        "Write the report of a session as HTML and PDF: what is late, why, and what is gone.",
+    ),
     "quarantine": Place("pipeline.cli_quarantine", "What was fetched and not taken, and why."),
     "email": Place(
         "pipeline.cli_email", "Send an email, and say what became of it for each recipient."

@@ -193,6 +193,12 @@ class Settings(BaseSettings):
     lake_dir: Path | None = Field(
         default=None, description="Folder all workers see; unset: lake in the home"
     )
+    reports_dir: Path | None = Field(
+        default=None, description="Folder of the reports; unset: reports in the home"
+    )
+    report_font: Path | None = Field(
+        default=None, description="Font file with Chinese; unset: the best one installed"
+    )
     quant_concurrency: int = Field(default=8, ge=1, description="Threads of the quant worker")
     simulator_seed: int = defaults.SEED
     simulator_symbols: int = Field(default=defaults.SYMBOLS, ge=5)
@@ -335,7 +341,7 @@ class Settings(BaseSettings):
     @property
     def reports_path(self) -> Path:
         """Folder of reports, and of everything else that may be attached to an email."""
-        return self.home / "reports"
+        return (self.reports_dir or self.home / "reports").expanduser().absolute()
 
     @property
     def report_addresses(self) -> tuple[str, ...]:
