@@ -134,6 +134,7 @@ def ticks(home: Home, market: SeededMarket, count: int, speed: float, watched: l
         "BUDGET_SIMULATOR": fast,
         "WATCH_LIST": ",".join(watched),
         "RECONCILE_EVERY_S": "1",
+        "BATCH_SECONDS": f"{25 / speed:g}",
         "SYNC_EVENTS": "false",
     }
     home.environment |= variables
