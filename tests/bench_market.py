@@ -138,7 +138,7 @@ def ticks(home: Home, market: SeededMarket, count: int, speed: float, watched: l
         "SYNC_EVENTS": "false",
     }
     home.environment |= variables
-    begins = instant(DAY, 9, 34)
+    begins = instant(DAY, 9, 29)  # time for the stack to come up
     server.clock.set(begins)
     since = max((e.seq for e in sent(server, 0)), default=0)
     ended = threading.Event()
