@@ -2,14 +2,14 @@
 -- else microseconds to wait, or -1 where the data is not that of the epoch the caller knows: it must
 -- give back its grants and ask again. state: the hash of throttling.lua, or nothing while all is calm.
 -- KEYS: grants, live queue, bulk queue, seen (ticket -> expiry), turn, seq, epoch, state
--- ARGV: ticket, lane (live, bulk, sweep), known epoch, new epoch, bulk share, late, how long the sole right to ask
--- lasts, jitter (share of a window's time per request), a random number below 1, then (count, span,
--- guard) per window; times in microseconds
+-- ARGV: ticket, lane (live, bulk, sweep), known epoch, new epoch, bulk share, late, how long the sole
+-- right to ask lasts, jitter (share of a window's time per request), a random number below 1, then
+-- (count, span, guard) per window; times in microseconds
 local grants, live, bulk, seen, turn, seq, epoch_key, state_key = unpack(KEYS)
 local ticket, lane, known = ARGV[1], ARGV[2], ARGV[3]
 local bulk_share, late, right = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local jitter, draw_next, FIRST_WINDOW = tonumber(ARGV[8]), ARGV[9], 10
-local AT_THE_HEAD = 2 ^ 52
+local AT_THE_HEAD, RIGHT_WEIGHS = 2 ^ 52, 9
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 redis.call('SET', epoch_key, ARGV[4], 'NX')
@@ -61,11 +61,13 @@ redis.call('ZREMRANGEBYSCORE', grants, '-inf', now - longest)
 local waiting_live, waiting_bulk = redis.call('ZCARD', live), redis.call('ZCARD', bulk)
 -- While both lanes wait, every bulk_share-th permit is the bulk lane's.
 local until_bulk = math.max(bulk_share - 1 - tonumber(redis.call('GET', turn) or '0'), 0)
-local ahead = redis.call('ZRANK', queue, ticket)
+local ahead, first_by_right = redis.call('ZRANK', queue, ticket), 0
 if lane ~= 'bulk' then
+  if lane == 'live' then first_by_right = redis.call('ZCOUNT', live, '-inf', 0) end
   if waiting_bulk > 0 and until_bulk == 0 then ahead = ahead + 1 end
 else
-  ahead = ahead + math.min(waiting_live, until_bulk + ahead * (bulk_share - 1))
+  first_by_right = math.min(waiting_live, until_bulk + ahead * (bulk_share - 1))
+  ahead = ahead + first_by_right
 end
 
 local function keep(wait)
@@ -75,8 +77,10 @@ local function keep(wait)
   end
 end
 local taken = one_at_a_time and held[6] and tonumber(held[7]) > now
--- A caller further back may go when those before it are late to wake, so that no permit is lost.
-if not taken and free <= now and (ahead == 0 or now - free > late * ahead) then
+-- A caller further back may go when those before it are late to wake, so that no permit is lost. Those
+-- that go first by right may be later: on a busy machine all are, and those who wait are many.
+local patience = late * (ahead + RIGHT_WEIGHS * first_by_right)
+if not taken and free <= now and (ahead == 0 or now - free > patience) then
   redis.call('ZADD', grants, now, ticket)
   redis.call('ZREM', queue, ticket); redis.call('ZREM', seen, ticket)
   if lane == 'bulk' then redis.call('SET', turn, 0)

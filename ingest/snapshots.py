@@ -8,8 +8,9 @@ volume    of the later sweep minus that of the earlier one: over a session they 
 amount    likewise
 close     the later sweep's latest price
 open      the earlier sweep's latest price; the session's open for the first bar
-high      the session's high if it rose in between, else the higher of open and close: a bar's own
-          high below the session's is not seen, so this is a lower bound
+high      the session's high if it rose in between, else the higher of open and close, or what the
+          average price proves if that is more: a bar's own high below the session's is not seen, so
+          this is a lower bound
 low       likewise
 ========  ==========================================================================================
 
@@ -25,6 +26,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.sources.listed_codes import SHARES_PER_LOT
 from market.bars import END_AT_TYPE, BarState, Dataset, bar_schema, sorted_bars
 
 SNAPSHOT = "snapshot"
@@ -32,6 +34,8 @@ SNAPSHOT = "snapshot"
 SNAPSHOT_COLUMNS = ("symbol", "close", "high", "low", "open", "volume", "amount")
 """The columns of ``QUOTES_SCHEMA`` that a later sweep is compared with."""
 _HALF_CENT = 0.005
+_NOISE = 1e-6
+"""Of a price in cents, by the arithmetic."""
 
 _Floats = npt.NDArray[np.float64]
 
@@ -82,6 +86,7 @@ def bars_between(
     odd = (volume < 0) | (amount < -_HALF_CENT) | ~np.isfinite(volume + amount + high + low)
     odd |= ~first & ((now.high < before.high) | (now.low > before.low))
     good = pa.array(named & ~odd)
+    reached, fallen = _proven_by_average(volume, amount)
     symbols, rows = traded["symbol"], traded.num_rows
     local = pa.array([end_at] * rows, END_AT_TYPE)
     table = pa.table(
@@ -90,8 +95,8 @@ def bars_between(
             "session": pa.array([end_at.date()] * rows, pa.date32()),
             "end_at": local,
             "open": opens,
-            "high": np.maximum(high, highest),
-            "low": np.minimum(low, lowest),
+            "high": np.fmax(np.maximum(high, highest), np.minimum(reached, now.high)),
+            "low": np.fmin(np.minimum(low, lowest), np.maximum(fallen, now.low)),
             "close": now.close,
             "volume": np.nan_to_num(volume).astype(np.int64),
             "amount": np.maximum(np.round(amount, 2), 0.0),
@@ -104,6 +109,17 @@ def bars_between(
     bars = sorted_bars(Dataset.KLINE, table) if rows else bar_schema(Dataset.KLINE).empty_table()
     names = np.asarray(symbols.to_pylist(), object)
     return SnapshotBars(bars, tuple(names[named & odd]), tuple(names[~named]))
+
+
+def _proven_by_average(volume: _Floats, amount: _Floats) -> tuple[_Floats, _Floats]:
+    """Prices that some trade was at least, and at most, as high as; NaN where nothing is proven.
+
+    A session's volume is told in lots, so that a difference is off by less than one.
+    """
+    known = volume > SHARES_PER_LOT
+    divisor = np.where(known, volume, np.nan)
+    least, most = amount / (divisor + SHARES_PER_LOT), amount / (divisor - SHARES_PER_LOT)
+    return np.ceil(least * 100 - _NOISE) / 100, np.floor(most * 100 + _NOISE) / 100
 
 
 @dataclass(frozen=True, slots=True)

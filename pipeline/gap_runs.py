@@ -241,6 +241,7 @@ def _run(
         sizing=BatchSizing.for_rate(
             sustained_rate(settings.windows_for(upstream)),
             batch_seconds=settings.batch_seconds,
+            threads=settings.quant_concurrency,
             wave_items=settings.wave_items,
         ),
         board_kind=board_kind,

@@ -252,6 +252,7 @@ def _sizing(runtime: Runtime, upstream: str) -> BatchSizing:
     return BatchSizing.for_rate(
         sustained_rate(runtime.settings.windows_for(upstream)),
         batch_seconds=runtime.settings.batch_seconds,
+        threads=runtime.settings.quant_concurrency,
         wave_items=runtime.settings.wave_items,
     )
 

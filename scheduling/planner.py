@@ -39,14 +39,26 @@ class BatchSizing:
 
     @classmethod
     def for_rate(
-        cls, requests_per_s: float, *, batch_seconds: float = 25.0, wave_items: int = 400
+        cls,
+        requests_per_s: float,
+        *,
+        batch_seconds: float = 25.0,
+        threads: int = 8,
+        wave_items: int = 400,
     ) -> "BatchSizing":
         """Batches of about so many seconds at the permitted rate, waves of so many fetches.
 
-        A batch of bounded time keeps a fresh 5-minute run from waiting long behind a backfill; a
+        A batch of bounded time keeps a fresh 5-minute run from waiting long behind a backfill, all
+        of whose batches share one rate: a thread is free when its batch has ended, not sooner. A
         wave of bounded size bounds the memory of its commit.
+
+        Args:
+            requests_per_s: The permitted rate.
+            batch_seconds: How long a batch takes while all threads have one.
+            threads: Of a worker.
+            wave_items: Fetches of a wave.
         """
-        items = min(50, max(5, round(requests_per_s * batch_seconds)))
+        items = min(50, max(3, round(requests_per_s * batch_seconds / threads)))
         return cls(items_per_batch=items, items_per_wave=wave_items)
 
 

@@ -134,10 +134,11 @@ def ticks(home: Home, market: SeededMarket, count: int, speed: float, watched: l
         "BUDGET_SIMULATOR": fast,
         "WATCH_LIST": ",".join(watched),
         "RECONCILE_EVERY_S": "1",
+        "BATCH_SECONDS": f"{25 / speed:g}",
         "SYNC_EVENTS": "false",
     }
     home.environment |= variables
-    begins = instant(DAY, 9, 34)
+    begins = instant(DAY, 9, 29)  # time for the stack to come up
     server.clock.set(begins)
     since = max((e.seq for e in sent(server, 0)), default=0)
     ended = threading.Event()

@@ -54,6 +54,20 @@ def test_a_later_bar_is_the_difference(now: dict[str, float], high: float, low: 
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("amount", "high", "low"),
+    [(7_315_000.0, 10.45, 10.2), (7_035_000.0, 10.3, 10.05), (7_700_000.0, 10.5, 10.2)],
+    ids=["dear", "cheap", "no dearer than the session's high"],
+)
+def test_an_average_price_proves_that_the_bar_reached_as_far(
+    amount: float, high: float, low: float
+) -> None:
+    """10.45 and 10.05 of 700,000 shares, told in lots, where both samples lie between."""
+    later = BEFORE | {"volume": 701_000, "amount": 10_100.0 + amount, "close": 10.3}
+    made = bar(sweep(BEFORE), sweep(later))
+    assert (made["high"], made["low"]) == (high, low)
+
+
 def test_without_a_trade_the_bar_is_flat() -> None:
     """As the exchange's own bars are."""
     flat = bar(sweep(BEFORE), sweep(BEFORE))
