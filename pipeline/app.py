@@ -9,6 +9,7 @@ from celery.schedules import crontab
 from pipeline.loop_step import LoopPulse
 from pipeline.queues import DEFAULT_QUEUE, LIVE_PRIORITY, broker_priority, declared_queues
 from pipeline.settings import Settings, read_settings
+from pipeline.upkeep import hand_over_upkeep
 from scheduling.beat import Cron, beat_entries
 
 
@@ -115,7 +116,11 @@ def create_app(settings: Settings) -> Celery:
     celery = Celery("quantsync", set_as_current=True)
     celery.set_default()  # "current" is this thread's alone; others publish, too
     celery.conf.update(celery_config(settings))
-    celery.conf.imports = ("pipeline.tasks",)
+    celery.conf.imports = (
+        "pipeline.tasks",
+        "admin_tasks.backup_tasks",
+        "admin_tasks.cleanup_tasks",
+    )
     celery.steps["consumer"].add(LoopPulse)
     return celery
 
@@ -133,3 +138,4 @@ def listen_for_no_results(celery: Celery) -> None:
 
 app = create_app(read_settings())
 listen_for_no_results(app)
+hand_over_upkeep()
