@@ -63,7 +63,7 @@ class Backups:
         keep: Keep | None = None,
         tools: PostgresqlTools | None = None,
     ) -> None:
-        self._database = database
+        self.database = database
         self.folder = BackupFolder(folder)
         self._keep, self._tools = keep or Keep(), tools or PostgresqlTools()
 
@@ -79,20 +79,20 @@ class Backups:
             StorageError: The database cannot be read, or the folder not written.
         """
         with self.folder.alone():
-            if self._database.is_sqlite:
+            if self.database.is_sqlite:
                 return self._make()
-            with alone_on_server(self._database) as alone:
+            with alone_on_server(self.database) as alone:
                 if not alone:
                     raise BackupBusyError(
-                        f"{self._database.address} is being backed up by another host: wait for "
+                        f"{self.database.address} is being backed up by another host: wait for "
                         "it, then run again",
-                        {"database": self._database.address},
+                        {"database": self.database.address},
                     )
-                drop_abandoned_trials(self._database)
+                drop_abandoned_trials(self.database)
                 return self._make()
 
     def _make(self) -> Made:
-        made_at, backend = datetime.now(UTC), self._database.url.get_backend_name()
+        made_at, backend = datetime.now(UTC), self.database.url.get_backend_name()
         name = backup_name(made_at, secrets.token_hex(3), backend)
         path = self.folder.path / name
         temporary = path.with_name(f".{name}.tmp")
@@ -108,9 +108,9 @@ class Backups:
             temporary.unlink(missing_ok=True)
         backup = Backup(
             file=name,
-            made_at=made_at.isoformat(timespec="seconds"),
+            made_at=made_at.isoformat(),
             backend=backend,
-            database=self._database.address,
+            database=self.database.address,
             revision=contents.revision,
             rows=contents.rows,
             size=content.size,
@@ -126,29 +126,29 @@ class Backups:
         return Made(backup, tuple(self._rotate()))
 
     def _dump(self, temporary: Path) -> tuple[Contents, Content]:
-        if self._database.is_sqlite:
-            return dump_sqlite(self._database, temporary)
-        return dump_postgresql(self._database, temporary, self._tools)
+        if self.database.is_sqlite:
+            return dump_sqlite(self.database, temporary)
+        return dump_postgresql(self.database, temporary, self._tools)
 
     def _prove(self, temporary: Path, contents: Contents) -> None:
         """Restore a backup on trial and count its rows."""
         try:
-            if self._database.is_sqlite:
+            if self.database.is_sqlite:
                 scratch = temporary.with_name(f"{temporary.name}-trial.tmp")
                 try:
                     wrong = difference(contents, unpack_sqlite(temporary, scratch))
                 finally:
                     scratch.unlink(missing_ok=True)
             else:
-                with restored_on_trial(temporary, self._database, self._tools) as found:
+                with restored_on_trial(temporary, self.database, self._tools) as found:
                     wrong = difference(contents, found)
         except CorruptFileError as error:
             wrong = error.message
         if wrong is not None:
             raise BackupError(
-                f"the backup of {self._database.address} does not restore to what was there "
+                f"the backup of {self.database.address} does not restore to what was there "
                 f"({wrong}): it was thrown away; run again, and look at the disk if it stays so",
-                {"database": self._database.address},
+                {"database": self.database.address},
             )
 
     def rotate(self) -> list[str]:

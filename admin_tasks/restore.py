@@ -33,6 +33,8 @@ from storage.locking import LockHeldError, locked
 from storage.open_files import openers
 from storage.recovery import Recovery
 
+_SQLITE = b"SQLite format 3\0"
+
 
 class DatabaseInUseError(QuantsyncError):
     """Somebody works with the database that is to be replaced."""
@@ -117,7 +119,7 @@ class Restore:
 
     def _running(self) -> list[str]:
         """Runs that have not ended; none of a database that is lost or cannot be read."""
-        if self._database.is_sqlite and not self._database.path.exists():
+        if self._database.is_sqlite and not _is_sqlite(self._database.path):
             return []
         try:
             with self._database.reading() as connection:
@@ -219,17 +221,7 @@ def _set_journal_aside(path: Path, kept: Path) -> None:
     Raises:
         DatabaseInUseError: Somebody whose open files cannot be seen works with it.
     """
-    try:
-        connection = sqlite3.connect(path, timeout=0, isolation_level=None)
-        try:
-            mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
-        finally:
-            connection.close()
-    except sqlite3.OperationalError as error:
-        mode = "wal" if "locked" in str(error) else None
-    except sqlite3.DatabaseError:
-        mode = None  # it is damaged: kept as it is, journal and all
-    if mode == "wal":
+    if _is_sqlite(path) and _leave_journal(path) == "wal":
         raise DatabaseInUseError(
             f"{path} is in use by a process of another user: stop workers, beat and commands first",
             {"database": str(path)},
@@ -237,3 +229,25 @@ def _set_journal_aside(path: Path, kept: Path) -> None:
     for file in _beside(path):
         if file.exists():
             file.rename(kept.with_name(kept.name + file.name.removeprefix(path.name)))
+
+
+def _leave_journal(path: Path) -> str | None:
+    """Bring all that the journal holds into the file; the mode it is in then, None if unknown."""
+    try:
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            return str(connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0])
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        # What is damaged is kept as it is, journal and all.
+        return "wal" if "locked" in str(error) else None
+
+
+def _is_sqlite(path: Path) -> bool:
+    """Whether a file begins as a SQLite database does; SQLite drops the journal of any other."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except FileNotFoundError:
+        return False
