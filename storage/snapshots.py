@@ -3,6 +3,7 @@
 One Parquet file per bar end, below ``lake/snapshot/date=2025-12-31/0935.parquet``.
 """
 
+import re
 import shutil
 from datetime import date, time
 from pathlib import Path
@@ -16,6 +17,7 @@ from storage.hashing import Content, HashingFile
 from storage.lake_manifest import LakeManifest
 
 _FOLDER = "snapshot"
+_SESSION = re.compile(r"^date=(\d{4}-\d{2}-\d{2})$")
 
 
 class Snapshots:
@@ -73,8 +75,8 @@ class Snapshots:
 
     def sessions(self) -> list[date]:
         """The sessions of which sweeps are kept, ascending."""
-        folders = self._root.glob("date=*")
-        return sorted(date.fromisoformat(each.name.removeprefix("date=")) for each in folders)
+        folders = (_SESSION.match(each.name) for each in self._root.glob("date=*"))
+        return sorted(date.fromisoformat(each[1]) for each in folders if each)
 
     def _path(self, session: date, end: time) -> Path:
         return self._root / f"date={session.isoformat()}" / f"{end:%H%M}.parquet"
