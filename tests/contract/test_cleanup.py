@@ -194,21 +194,21 @@ def test_old_logs_go_but_not_those_that_a_process_writes(local: Home, tmp_path: 
 
 
 def test_old_runs_leave_the_ledger_and_runs_that_anything_rests_on_stay(home: Home) -> None:
-    """Covered by a later run: only the last is named by coverage, and asked the most."""
+    """One is named by coverage, the last one asked the most, another has not ended."""
     old = [home.run(ok(MOUTAI), days_ago=days) for days in (500, 450, 400)]
-    newest = home.run(ok(MOUTAI), days_ago=390)
+    named, newest = old.pop(1), home.run(ok(MOUTAI), days_ago=390)
     running = open_run(home.ledger, (batch(MOUTAI),))
     age(home.database, running, 500)
     with home.database.writing() as connection:
-        extend_coverage(connection, "kline", "daily", MOUTAI, (FIRST, date(2025, 3, 10)), newest)
+        extend_coverage(connection, "kline", "daily", MOUTAI, (FIRST, date(2025, 3, 10)), named)
 
     assert home.clean(dry=True, ledger_days=365).runs == old
     assert len(home.ledger.runs(10)) == 5
     assert home.clean(ledger_days=365).runs == old
 
-    assert {run.run_id for run in home.ledger.runs(10)} == {newest, running}
+    assert {run.run_id for run in home.ledger.runs(10)} == {named, newest, running}
     with home.database.reading() as connection:
-        assert set(connection.scalars(select(sync_outcome.c.run_id))) == {newest}
+        assert set(connection.scalars(select(sync_outcome.c.run_id))) == {named, newest}
     assert home.clean(ledger_days=365).runs == []
 
 
@@ -280,7 +280,9 @@ def test_a_slot_that_was_served_is_not_served_again_after_retention(
     assert None not in served
     assert served[-1] is not None
     window = (date(2020, 1, 2), date(2025, 12, 31))
-    home.run(window=window, symbols=["600519.SH"], period=Period.M5)  # asked for more than they
+    home.run(
+        window=window, symbols=["600519.SH", "600519"], period=Period.M5
+    )  # asked for more than they
 
     gone = home.clean(ledger_days=1).runs
 
