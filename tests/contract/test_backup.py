@@ -1,11 +1,12 @@
 """A backup shows one instant, counts once it is proven, and restores to the same rows."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,12 +43,9 @@ def backups(database: Database, tmp_path: Path, tools: PostgresqlTools) -> Backu
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Iterator[Backups]:
+def local(sqlite_database: Database, tmp_path: Path) -> Backups:
     """Backups of an empty SQLite file, of which one stays."""
-    database = Database(f"sqlite:///{tmp_path / 'quantsync.db'}")
-    database.migrate()
-    yield Backups(database, tmp_path / "backups", Keep(1, 0, 0))
-    database.dispose()
+    return Backups(sqlite_database, tmp_path / "backups", Keep(1, 0, 0))
 
 
 @pytest.fixture
@@ -152,7 +150,7 @@ def test_a_damaged_database_is_replaced_and_its_journal_goes_with_it(local: Back
     name = local.make().backup.file
     database.dispose()
     database.path.write_bytes(b"no database at all" * 1000)
-    database.path.with_name("quantsync.db-wal").write_bytes(b"its journal")
+    database.path.with_name("test.db-wal").write_bytes(b"its journal")
 
     done = Restore(local.folder.path / name, database).run()
 
@@ -280,11 +278,10 @@ def test_two_backups_at_once_are_refused(local: Backups) -> None:
 
 
 def test_two_hosts_do_not_back_up_one_server_at_once(
-    postgresql_url: str, tmp_path: Path, tools: PostgresqlTools
+    postgresql_url: str, tmp_path: Path, tools: PostgresqlTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each would drop the other's trial database."""
     database = Database(postgresql_url)
-    database.migrate()
     one, other = (Backups(database, tmp_path / name, tools=tools) for name in ("one", "other"))
     said: list[str] = []
 
@@ -293,7 +290,7 @@ def test_two_hosts_do_not_back_up_one_server_at_once(
             other.make()
         said.append(caught.value.message)
 
-    one._prove = meanwhile  # type: ignore[method-assign]
+    monkeypatch.setattr(one, "_prove", meanwhile)
     one.make()
 
     assert "is being backed up by another host" in said[0]
@@ -384,11 +381,10 @@ def test_a_password_goes_by_the_environment_and_stands_on_no_command_line(tmp_pa
 
 
 @pytest.mark.usefixtures("mounts")
-def test_a_full_disk_leaves_nothing_half_done(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_nothing_half_done(tmp_path: Path, migrated_sqlite: Path) -> None:
     """The folder has no room for the copy: a clear error, and only the lock is left."""
-    database = Database(f"sqlite:///{tmp_path / 'home' / 'quantsync.db'}")
-    database.migrate()
-    database.dispose()
+    (tmp_path / "home").mkdir()
+    shutil.copy(migrated_sqlite, tmp_path / "home" / "quantsync.db")
     folder = tmp_path / "small"
     folder.mkdir()
     command = [sys.executable, "-m", "pipeline.cli", "backup"]

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from datetime import date, time
 from pathlib import Path
 
@@ -34,10 +33,9 @@ LATER = exchange_calendar().sessions_in(Window(date(2025, 12, 29), date(2025, 12
 class Stores:
     """Lake with its manifest, and SQL, of one installation."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = Database(f"sqlite:///{folder / 'quantsync.db'}")
-        self.database.migrate()
-        self.manifest = LakeManifest(lambda: self.database, folder / "lake")
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.manifest = LakeManifest(lambda: database, folder / "lake")
         self.lake = Lake(folder / "lake", manifest=self.manifest)
         self.warehouse = Warehouse(self.database)
 
@@ -80,12 +78,11 @@ YEAR_2024, YEAR_2025 = (
 
 
 @pytest.fixture
-def stores(tmp_path: Path) -> Iterator[Stores]:
+def stores(sqlite_database: Database, tmp_path: Path) -> Stores:
     """A symbol over a turn of the year in both stores."""
-    stores = Stores(tmp_path)
+    stores = Stores(sqlite_database, tmp_path)
     stores.write(*DAYS)
-    yield stores
-    stores.database.dispose()
+    return stores
 
 
 def rot(path: Path, at: int) -> None:
@@ -103,7 +100,7 @@ def unchecked(path: Path) -> int:
     return path.read_bytes().rindex(b"parquet-cpp-arrow")
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9, 1.0], ids=lambda share: f"{share:.0%}")
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0], ids=lambda share: f"{share:.0%}")
 def test_rot_in_any_byte_is_found_named_and_mended_from_sql(stores: Stores, share: float) -> None:
     """Also where the page checksums do not reach: the magic, the footer."""
     before = stores.lake.read(Dataset.KLINE, Period.DAILY).to_pylist()

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -100,12 +99,9 @@ def home(database: Database, tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Iterator[Home]:
+def local(sqlite_database: Database, tmp_path: Path) -> Home:
     """An empty home on SQLite."""
-    database = Database(f"sqlite:///{tmp_path / 'quantsync.db'}")
-    database.migrate()
-    yield Home(database, tmp_path)
-    database.dispose()
+    return Home(sqlite_database, tmp_path)
 
 
 # -- staged files ------------------------------------------------------------------------------
