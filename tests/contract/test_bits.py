@@ -222,6 +222,9 @@ def test_minutes_that_left_sql_stay_in_the_lake_and_are_no_damage(stores: Stores
     checks += find_lost(stores.lake, stores.warehouse, stores.database)
     assert all(check.equal for check in checks)
     assert set(stores.states().values()) == {FileState.SOUND}
+    stores.file(LATER[0].isoformat(), Period.M5).write_bytes(b"rotten")
+    checks = verify(stores.lake, stores.warehouse, minutes_from=since)
+    assert [check.partition for check in checks if not check.equal] == [LATER[0].isoformat()]
 
 
 def test_minutes_that_the_lake_does_not_hold_as_sql_does_stay_in_sql(stores: Stores) -> None:
