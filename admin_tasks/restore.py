@@ -135,7 +135,6 @@ class Restore:
         """Put the backup in the database's place.
 
         Raises:
-            BackupBusyError: Another process makes or restores a backup.
             BackupError: It restores to other contents than its manifest says.
             CorruptFileError: It cannot be restored.
             DatabaseInUseError: Somebody works with the database.

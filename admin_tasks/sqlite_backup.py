@@ -88,7 +88,11 @@ def unpack_sqlite(backup: Path, to: Path) -> Contents:
         UnwritableError: There is no room.
     """
     try:
-        with backup.open("rb") as source, to.open("wb") as file:
+        source = backup.open("rb")
+    except OSError as error:
+        raise _not_whole(backup, error.strerror) from error
+    try:
+        with source, to.open("wb") as file:
             for portion in _unpacked(backup, source):
                 file.write(portion)
             file.flush()
@@ -135,7 +139,7 @@ def _examined(backup: Path, database: Path) -> Contents:
         engine.dispose()
 
 
-def _not_whole(backup: Path, why: str) -> CorruptFileError:
+def _not_whole(backup: Path, why: str | None) -> CorruptFileError:
     return CorruptFileError(
         f"the backup {backup} holds no whole SQLite database ({why}): take another one, `quantsync "
         "backups` lists them",

@@ -14,7 +14,7 @@ coverage, ex-rights, quarantine runs that they name
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -40,8 +40,7 @@ from storage.tables import kline_revision, list_quarantine
 
 _DAY_S = 86_400.0
 _PORTION = 5_000
-_BROADER = 50
-"""How many later runs with a broader window are asked for the same series."""
+_NAMES = 500  # in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +81,12 @@ def expired_runs(database: Database, days: float) -> list[str]:
         needed = {*_half_committed(connection), *_newest_slots(runs), *_named(connection)}
         needed |= set(_bounds(runs))
         old = [run for run in old if run.run_id not in needed]
-        alone = {run.run_id: _last_words(connection, run, runs) for run in old}
-    covered: dict[tuple[str, str], dict[str, Coverage]] = {}
-    return [
-        run.run_id
-        for run in old
-        if all(_is_covered(database, covered, run, *word) for word in alone[run.run_id])
-    ]
+    last_words: set[str] = set()
+    for series in dict.fromkeys(run.series for run in old):
+        mine = [run for run in old if run.series == series and run.window is not None]
+        if mine:
+            last_words |= _last_words(database, mine, [r for r in runs if r.series == series])
+    return [run.run_id for run in old if run.run_id not in last_words]
 
 
 def forget_run(database: Database, run_id: str) -> bool:
@@ -219,51 +217,82 @@ def _bounds(runs: Collection[_Run]) -> Iterator[str]:
     yield from (run.run_id for run in (*first.values(), *last.values()))
 
 
-def _start(run: _Run) -> date:
+def _window(run: _Run) -> Window:
     assert run.window is not None
-    return run.window.start
+    return run.window
+
+
+def _start(run: _Run) -> date:
+    return _window(run).start
 
 
 def _end(run: _Run) -> date:
-    assert run.window is not None
-    return run.window.end
+    return _window(run).end
 
 
-def _last_words(
-    connection: Connection, run: _Run, runs: Collection[_Run]
-) -> list[tuple[Dataset, str]]:
-    """The series of which no later run with a broader window has an outcome."""
-    if run.window is None:
-        return []
-    broader = [
-        each.run_id
-        for each in runs
-        if each.series == run.series and each.created_at > run.created_at
-        if each.window is not None and not each.repairs_gaps
-        if each.window.start <= run.window.start and each.window.end >= run.window.end
-    ][-_BROADER:]
-    dataset = Dataset.KLINE if run.kind == "stocks" else Dataset.BOARD_KLINE
-    mine = sync_outcome.c.work == dataset.value
-    later = select(sync_outcome.c.subject).where(mine, sync_outcome.c.run_id.in_(broader))
-    query = (
-        select(sync_outcome.c.subject)
-        .where(mine, sync_outcome.c.run_id == run.run_id)
-        .where(sync_outcome.c.subject.not_in(later))
-    )
-    return [(dataset, name) for name in connection.scalars(query)]
+def _last_words(database: Database, old: Sequence[_Run], runs: Sequence[_Run]) -> set[str]:
+    """Those of some old runs that say last why a session which is not covered is missing.
+
+    Args:
+        database: The ledger.
+        old: Runs of one series of runs, with windows.
+        runs: All runs of the same.
+    """
+    stocks, period = old[0].series
+    dataset = Dataset.KLINE if stocks else Dataset.BOARD_KLINE
+    covered, calendar = read_coverage(database, dataset.value, period or ""), exchange_calendar()
+    nothing, widest = Coverage(()), Window(min(map(_start, old)), max(map(_end, old)))
+    with database.reading() as connection:
+        asked = _subjects(connection, dataset, [run.run_id for run in old])
+        # Almost all series are covered, and nobody asks why they lack a session.
+        incomplete = sorted(
+            name for name in asked if covered.get(name, nothing).missing(widest, calendar)
+        )
+        runs_of = _runs_of(connection, dataset, incomplete)
+    by_id = {run.run_id: run for run in runs}
+    last: set[str] = set()
+    for name in incomplete:
+        spoke = [by_id[run_id] for run_id in runs_of.get(name, ()) if run_id in by_id]
+        for run in old:
+            if run not in spoke or any(_says_it_again(later, run) for later in spoke):
+                continue
+            if covered.get(name, nothing).missing(_window(run), calendar):
+                last.add(run.run_id)
+    return last
 
 
-def _is_covered(
-    database: Database,
-    known: dict[tuple[str, str], dict[str, Coverage]],
-    run: _Run,
-    dataset: Dataset,
-    name: str,
-) -> bool:
-    """Whether a series lacks no session of a run's window, so that nobody asks why."""
-    assert run.window is not None
-    key = (dataset.value, run.period or "")
-    if key not in known:
-        known[key] = read_coverage(database, *key)
-    held = known[key].get(name)
-    return held is not None and held.missing(run.window, exchange_calendar()) is None
+def _says_it_again(later: _Run, run: _Run) -> bool:
+    """Whether a later run has looked at all the sessions that a run did."""
+    if later.created_at <= run.created_at or later.window is None or later.repairs_gaps:
+        return False
+    return _start(later) <= _start(run) and _end(later) >= _end(run)
+
+
+def _subjects(connection: Connection, dataset: Dataset, run_ids: Sequence[str]) -> set[str]:
+    """The series of which some runs have outcomes."""
+    found: set[str] = set()
+    for at in range(0, len(run_ids), _NAMES):
+        query = (
+            select(sync_outcome.c.subject)
+            .distinct()
+            .where(sync_outcome.c.work == dataset.value)
+            .where(sync_outcome.c.run_id.in_(run_ids[at : at + _NAMES]))
+        )
+        found.update(connection.scalars(query))
+    return found
+
+
+def _runs_of(
+    connection: Connection, dataset: Dataset, names: Sequence[str]
+) -> dict[str, list[str]]:
+    """The runs that have outcomes of some series, by series."""
+    found: dict[str, list[str]] = {}
+    for at in range(0, len(names), _NAMES):
+        query = (
+            select(sync_outcome.c.subject, sync_outcome.c.run_id)
+            .where(sync_outcome.c.work == dataset.value)
+            .where(sync_outcome.c.subject.in_(names[at : at + _NAMES]))
+        )
+        for name, run_id in connection.execute(query):
+            found.setdefault(name, []).append(run_id)
+    return found
