@@ -27,7 +27,7 @@ from admin_tasks.restore import DatabaseInUseError, Restore
 from admin_tasks.rotation import Keep
 from market.errors import UsageError
 from storage.database import Database
-from storage.errors import CorruptFileError
+from storage.errors import CorruptFileError, StorageError
 from storage.ledger import Ledger
 from storage.tables import board, symbol
 from tests.contract.ledger_words import batch, open_run
@@ -400,3 +400,21 @@ def test_a_full_disk_leaves_nothing_half_done(tmp_path: Path, migrated_sqlite: P
     assert done.returncode == 1
     assert "cannot be written (No space left on device)" in done.stderr
     assert done.stdout.split() == [".lock"]
+
+
+def test_a_user_who_may_create_no_database_is_told_what_to_grant(
+    postgresql_url: str, tmp_path: Path, tools: PostgresqlTools
+) -> None:
+    """Where the backup would be proven; no file is left."""
+    owner = Database(postgresql_url)
+    with owner.writing() as connection:
+        connection.execute(text(f"CREATE ROLE {owner.url.database}_user LOGIN"))
+    owner.dispose()
+    url = owner.url.set(username=f"{owner.url.database}_user")
+    database = Database(url.render_as_string(hide_password=False))
+
+    with pytest.raises(StorageError, match=r"permission denied to create database.*CREATEDB"):
+        Backups(database, tmp_path / "backups", tools=tools).make()
+
+    database.dispose()
+    assert [path.name for path in (tmp_path / "backups").iterdir()] == [".lock"]

@@ -1,0 +1,28 @@
+"""Tasks work with what the process was handed, and say so where it was handed nothing."""
+
+import pytest
+
+from admin_tasks.handed import hand_over, handed
+from market.errors import ConfigurationError
+
+
+class Thing:
+    """Something a task works with."""
+
+
+def test_a_task_gets_what_was_handed_over_made_when_it_asks() -> None:
+    made: list[Thing] = []
+
+    def make() -> Thing:
+        made.append(Thing())
+        return made[-1]
+
+    hand_over(Thing, make)
+    assert made == []
+
+    assert handed(Thing) is made[0]
+
+
+def test_a_process_that_was_handed_nothing_is_told_how_to_start_workers() -> None:
+    with pytest.raises(ConfigurationError, match=r"no int was handed .* with -A pipeline.app"):
+        handed(int)
