@@ -7,11 +7,17 @@ from market.errors import ConfigurationError
 
 T = TypeVar("T")
 
-_makers: dict[type[Any], Callable[[], Any]] = {}
+_makers: dict[str, Callable[[], Any]] = {}
 
 
-def hand_over(kind: type[T], make: Callable[[], T]) -> None:
-    """Let tasks of this process have an object of a kind; made anew whenever one asks."""
+def hand_over(kind: str, make: Callable[[], object]) -> None:
+    """Let tasks of this process have an object of a kind; made anew whenever one asks.
+
+    Args:
+        kind: The class by its whole name, ``admin_tasks.backup.Backups``: naming it imports
+            nothing, so that a process which never needs it starts no later.
+        make: Makes the object.
+    """
     _makers[kind] = make
 
 
@@ -21,10 +27,10 @@ def handed(kind: type[T]) -> T:
     Raises:
         ConfigurationError: None was handed over in this process.
     """
-    try:
-        made: T = _makers[kind]()
-    except KeyError:
+    make = _makers.get(f"{kind.__module__}.{kind.__qualname__}")
+    if make is None:
         raise ConfigurationError(
             f"no {kind.__name__} was handed to this process: start workers with -A pipeline.app"
-        ) from None
+        )
+    made: T = make()
     return made

@@ -6,10 +6,10 @@ from typing import Any
 from celery import Celery
 from celery.schedules import crontab
 
+from pipeline.handing import hand_over_upkeep
 from pipeline.loop_step import LoopPulse
 from pipeline.queues import DEFAULT_QUEUE, LIVE_PRIORITY, broker_priority, declared_queues
 from pipeline.settings import Settings, read_settings
-from pipeline.upkeep import hand_over_upkeep
 from scheduling.beat import Cron, beat_entries
 
 

@@ -8,21 +8,14 @@ from filelock import FileLock, Timeout
 
 from admin_tasks.backup import Backups
 from admin_tasks.cleanup import CleanUp, Retention
-from admin_tasks.handed import hand_over
 from admin_tasks.postgresql_tools import PostgresqlTools
 from admin_tasks.restore import DatabaseInUseError
 from admin_tasks.rotation import Keep
-from pipeline.runtime import Runtime, current_runtime
+from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 
 _SILENT_S = 10.0
 """A worker that lives touches its file every second."""
-
-
-def hand_over_upkeep() -> None:
-    """Let the tasks of this process have what they work with; opened when they run."""
-    hand_over(Backups, lambda: backups_of(current_runtime()))
-    hand_over(CleanUp, lambda: clean_up_of(current_runtime()))
 
 
 def backups_of(runtime: Runtime) -> Backups:
