@@ -13,10 +13,10 @@ from admin_tasks.backup_files import Backup, BackupFolder, BackupState, Found
 from admin_tasks.restore import Restore
 from market.errors import UsageError
 from pipeline import output
+from pipeline.backups import backups_of, stack_at_rest, tools_of
 from pipeline.options import Json
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings, read_settings
-from pipeline.upkeep import backups_of, stack_at_rest, tools_of
 from storage.database import Database
 
 _STYLES = {BackupState.GOOD: "green", BackupState.UNFINISHED: "yellow"}

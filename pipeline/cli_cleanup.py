@@ -7,10 +7,10 @@ import typer
 
 from admin_tasks.cleanup import Cleaned
 from pipeline import output
+from pipeline.cleaning import clean_up_of
 from pipeline.options import Json
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
-from pipeline.upkeep import clean_up_of
 
 
 def register(root: typer.Typer) -> None:

@@ -10,14 +10,14 @@ def hand_over_upkeep() -> None:
 
 
 def _backups() -> object:
+    from pipeline.backups import backups_of  # noqa: PLC0415
     from pipeline.runtime import current_runtime  # noqa: PLC0415
-    from pipeline.upkeep import backups_of  # noqa: PLC0415
 
     return backups_of(current_runtime())
 
 
 def _clean_up() -> object:
+    from pipeline.cleaning import clean_up_of  # noqa: PLC0415
     from pipeline.runtime import current_runtime  # noqa: PLC0415
-    from pipeline.upkeep import clean_up_of  # noqa: PLC0415
 
     return clean_up_of(current_runtime())

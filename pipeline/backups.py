@@ -1,4 +1,4 @@
-"""Backups and clean-up of this installation, put together from its settings."""
+"""Backups of this installation, put together from its settings, and what a restore waits for."""
 
 import time
 from collections.abc import Iterator
@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from admin_tasks.backup import Backups
-from admin_tasks.cleanup import CleanUp, Retention
 from admin_tasks.postgresql_tools import PostgresqlTools
 from admin_tasks.restore import DatabaseInUseError
 from admin_tasks.rotation import Keep
@@ -31,20 +30,6 @@ def tools_of(settings: Settings) -> PostgresqlTools:
     """PostgreSQL's programs, where the settings say."""
     folder = settings.pg_bin_dir
     return PostgresqlTools(None if folder is None else folder.expanduser().absolute())
-
-
-def clean_up_of(runtime: Runtime) -> CleanUp:
-    """The installation's clean-up."""
-    settings = runtime.settings
-    retention = Retention(
-        log_days=settings.log_retention_days,
-        ledger_days=settings.ledger_retention_days,
-        revision_days=settings.revision_retention_days,
-        minute_days=settings.sql_minute_retention,
-        orphan_s=settings.run_deadline_s,
-    )
-    logs = settings.home / "logs"
-    return CleanUp(runtime.database, runtime.lake, runtime.staging, logs, retention)
 
 
 @contextmanager
