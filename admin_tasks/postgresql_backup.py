@@ -1,5 +1,6 @@
 """PostgreSQL: a dump of one snapshot while writers write, and the way back."""
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from storage.errors import CorruptFileError, StorageError
 from storage.files import unwritable
 from storage.hashing import Content, HashingFile
 
-_LONGEST_NAME = 63
+_LONGEST_NAME, _LONGEST_STAMP = 63, 16
+_TRIAL = "backup_trial"
 _MAINTENANCE = ("postgres", "template1")
 _ALONE = 7_215_006
 
@@ -59,7 +61,7 @@ def restored_on_trial(
         PostgresqlToolError: ``pg_restore`` is missing or too old.
         StorageError: The server refuses a second database.
     """
-    name = _beside(database, "trial")
+    name = name_beside(database, _TRIAL, secrets.token_hex(6))
     try:
         yield restore_as(name, backup, database, tools)
     finally:
@@ -83,7 +85,8 @@ def restore_as(name: str, backup: Path, database: Database, tools: PostgresqlToo
     with _always_there(database) as other:
         program = tools.find("pg_restore", other)
     with _maintenance(database) as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE template0'))
+        alike = _like(connection, str(database.url.database))
+        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE template0{alike}'))
     url = database.url.set(database=name)
     try:
         words = ["--exit-on-error", "--no-owner", "--no-privileges", "--no-password", str(backup)]
@@ -157,11 +160,11 @@ def drop_abandoned_trials(database: Database) -> None:
     Raises:
         StorageError: The server does not answer, or refuses.
     """
+    ours = re.compile(re.escape(name_beside(database, _TRIAL, "")) + r"[0-9a-f]{12}")
     with _maintenance(database) as connection:
-        like = _beside(database, "trial", token="")
-        query = text("SELECT datname FROM pg_database WHERE starts_with(datname, :like)")
-        for name in connection.scalars(query, {"like": like}).all():
-            connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        for name in connection.scalars(text("SELECT datname FROM pg_database")).all():
+            if ours.fullmatch(name):
+                connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 @contextmanager
@@ -174,15 +177,29 @@ def alone_on_server(database: Database) -> Iterator[bool]:
 
 def name_beside(database: Database, word: str, stamp: str) -> str:
     """A name for a database that belongs to another one, no longer than the server allows."""
-    return (
-        f"{str(database.url.database)[: _LONGEST_NAME - len(word) - len(stamp) - 2]}_{word}_{stamp}"
+    room = _LONGEST_NAME - len(word) - _LONGEST_STAMP - 2
+    return f"{str(database.url.database)[:room]}_{word}_{stamp}"
+
+
+def _like(connection: Connection, name: str) -> str:
+    """How to make a database with the encoding and the locale of one, if that is there."""
+    # As JSON: the columns of the locale have other names in other versions of the server.
+    query = text(
+        "SELECT to_jsonb(d) || jsonb_build_object('encoding', pg_encoding_to_char(d.encoding)) "
+        "FROM pg_database d WHERE datname = :name"
     )
-
-
-def _beside(database: Database, word: str, token: str | None = None) -> str:
-    stamp = secrets.token_hex(6) if token is None else token
-    whole = name_beside(database, word, "0" * 12)
-    return whole[: len(whole) - 12] + stamp
+    known = connection.scalar(query, {"name": name})
+    if known is None:
+        return ""
+    said = {
+        "ENCODING": known["encoding"],
+        "LC_COLLATE": known.get("datcollate"),
+        "LC_CTYPE": known.get("datctype"),
+    }
+    if known.get("datlocprovider") == "i":
+        said["LOCALE_PROVIDER"] = "icu"
+        said["ICU_LOCALE"] = known.get("datlocale") or known.get("daticulocale")
+    return "".join(f" {word} '{value}'" for word, value in said.items() if value)
 
 
 @contextmanager

@@ -120,7 +120,8 @@ class LakeManifest:
 def manifest_digest(connection: Connection) -> tuple[int, str]:
     """How many files are entered, and one hash of all their paths, sizes and hashes."""
     digest, count = hashlib.sha256(), 0
-    for entry in _entries(connection):
+    # Sorted here: databases sort by their own locales.
+    for entry in sorted(_entries(connection), key=lambda each: each.path):
         line = f"{entry.content.sha256} {entry.content.size} {entry.path}\n"
         digest.update(line.encode())
         count += 1

@@ -214,7 +214,7 @@ def test_a_backup_killed_in_the_middle_leaves_nothing_that_counts(
     assert states(backups) == [BackupState.GOOD]
     assert len(list(backups.folder.path.iterdir())) == 3  # the lock, the file and its manifest
     if not database.is_sqlite:
-        trial = name_beside(database, "trial", "")
+        trial = name_beside(database, "backup_trial", "")
         with database.reading() as connection:
             query = text("SELECT count(*) FROM pg_database WHERE starts_with(datname, :like)")
             assert connection.scalar(query, {"like": trial}) == 0
@@ -349,6 +349,33 @@ def test_a_database_that_another_process_has_open_is_not_replaced(
         other.communicate()
     with database.reading() as connection:
         assert connection.execute(select(symbol)).all() == []
+
+
+def test_a_restored_database_keeps_its_encoding_and_its_neighbours(
+    postgresql_url: str, tmp_path: Path, tools: PostgresqlTools
+) -> None:
+    """A name that only looks like a trial database's is somebody's own."""
+    server = Database(postgresql_url)
+    name = f"{server.url.database}_latin"
+    other = f"{name}_backup_trial_mine"
+    with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        latin = "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+        connection.execute(text(f"CREATE DATABASE {name} {latin}"))
+        connection.execute(text(f"CREATE DATABASE {other}"))
+    database = Database(server.url.set(database=name).render_as_string(hide_password=False))
+    made = Backups(database, tmp_path / "backups", tools=tools).make()
+    database.dispose()
+
+    done = Restore(tmp_path / "backups" / made.backup.file, database, tools).run()
+
+    query = text(
+        "SELECT datname, pg_encoding_to_char(encoding) FROM pg_database "
+        "WHERE starts_with(datname, :name)"
+    )
+    with server.reading() as connection:
+        found = {row[0]: row[1] for row in connection.execute(query, {"name": name})}
+    assert found == {name: "LATIN1", done.replaced: "LATIN1", other: "UTF8"}
+    server.dispose()
 
 
 def test_programs_that_are_missing_or_too_old_are_named(
