@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from storage.hashing import Content, HashingFile
 
 _LONGEST_NAME, _LONGEST_STAMP = 63, 16
 _TRIAL = "backup_trial"
+_CLOSING_S = 2.0
+"""A session that was closed is listed a moment longer."""
 _MAINTENANCE = ("postgres", "template1")
 _ALONE = 7_215_006
 
@@ -136,8 +139,13 @@ def sessions_of(database: Database) -> list[str]:
         "SELECT pid, usename, coalesce(client_addr::text, 'this machine') AS place, "
         "application_name FROM pg_stat_activity WHERE datname = :name ORDER BY pid"
     )
+    deadline = time.monotonic() + _CLOSING_S
     with _maintenance(database) as connection:
-        rows = connection.execute(query, {"name": str(database.url.database)}).all()
+        while True:
+            rows = connection.execute(query, {"name": str(database.url.database)}).all()
+            if not rows or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
     return [
         f"session {row.pid} of {row.usename} from {row.place} {row.application_name}".strip()
         for row in rows
