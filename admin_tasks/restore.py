@@ -25,13 +25,14 @@ from admin_tasks.postgresql_tools import PostgresqlTools
 from admin_tasks.sqlite_backup import unpack_sqlite
 from market.errors import QuantsyncError, UsageError
 from storage.contents import Contents, difference
-from storage.database import Database, known_revisions
+from storage.database import Database
 from storage.errors import StorageError
 from storage.files import make_folder, sync_folder, unwritable
 from storage.ledger_tables import sync_run
 from storage.locking import LockHeldError, locked
 from storage.open_files import openers
 from storage.recovery import Recovery
+from storage.schema_revisions import known_revisions
 
 _SQLITE = b"SQLite format 3\0"
 

@@ -5,6 +5,7 @@ changed without an entry was written by a process that died before it could ente
 hand: it is held against SQL, entered if it holds the same bars, and never called rotten.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -26,6 +27,7 @@ from storage.warehouse import Warehouse
 
 _LOOKS = 5
 """How often a file is looked at that is rewritten at this moment."""
+_FRESH_S, _PAUSE_S = 30.0, 0.1
 
 
 class FileState(StrEnum):
@@ -111,7 +113,7 @@ class BitCheck:
 
     def _checked(self, path: Path) -> FileCheck:
         name = path.relative_to(self._lake.root).as_posix()
-        for _ in range(_LOOKS):
+        for look in range(1, _LOOKS + 1):
             try:
                 entry, before = self._manifest.entry(path), path.stat()
                 content = hash_file(path)
@@ -133,6 +135,9 @@ class BitCheck:
                     f"written, {_short(content)} is there"
                 )
                 return FileCheck(name, FileState.ROTTEN, content.size, said, _remedy(name))
+            if look < _LOOKS and time.time() - after.st_mtime < _FRESH_S:
+                time.sleep(_PAUSE_S)  # whoever has just written it is about to enter it
+                continue
             return self._compared(path, entry, content)
         return FileCheck(name, FileState.BUSY, 0, "it is being rewritten: look again")
 

@@ -340,12 +340,6 @@ class Database:
             engine.dispose()
 
 
-def known_revisions() -> set[str]:
-    """Revisions of the tables that this version knows, the newest one and all before it."""
-    scripts = ScriptDirectory.from_config(_alembic()).walk_revisions()
-    return {script.revision for script in scripts}
-
-
 def _alembic() -> Config:
     logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
     config = Config()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from datetime import date, time
 from pathlib import Path
 
@@ -147,6 +148,27 @@ def test_a_writer_killed_before_it_entered_the_file_leaves_no_rot(stores: Stores
     )
     assert stores.states()[YEAR_2025] is FileState.ENTERED
     assert stores.states()[YEAR_2025] is FileState.SOUND
+
+
+def test_a_file_that_is_rewritten_all_the_while_is_never_called_rotten(stores: Stores) -> None:
+    """A look that comes between the file and its entry looks again."""
+    over = threading.Event()
+
+    def rewrite() -> None:
+        for fetch in range(1, 30):
+            stores.write(DAYS[-1], close=10.0 + fetch, fetch=fetch)
+        over.set()
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    seen = set()
+    while not over.is_set():
+        seen |= set(stores.states().values())
+    writer.join()
+
+    assert seen
+    assert FileState.ROTTEN not in seen
+    assert set(stores.states().values()) == {FileState.SOUND}
 
 
 def test_a_commit_that_is_repeated_enters_the_file_that_it_finds_written(stores: Stores) -> None:
