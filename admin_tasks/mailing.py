@@ -1,6 +1,5 @@
 """What sending needs, handed in by the composition root: this package reads no configuration."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,22 +26,3 @@ class Mailing:
     reports: Path
     max_attempts: int = 5
     retry_s: float = 30.0
-
-
-_provide: Callable[[], Mailing] | None = None
-
-
-def provide_mailing(make: Callable[[], Mailing]) -> None:
-    """Say how the tasks of this process get what sending needs; called when one first runs."""
-    global _provide  # noqa: PLW0603  (one composition root per process)
-    _provide = make
-
-
-def current_mailing() -> Mailing:
-    """What this process sends with.
-
-    Raises:
-        ConfigurationError: No mail server is configured.
-    """
-    assert _provide is not None, "the composition root calls provide_mailing"
-    return _provide()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import current_app, shared_task
 
+from admin_tasks.handed import handed
 from market.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,27 +29,10 @@ class Means:
     recipients: Callable[[], Sequence[str]]
 
 
-_means: Means | None = None
-
-
-def provide(means: Means) -> None:
-    """Give the tasks of this process their means, once, before a task runs."""
-    global _means  # noqa: PLW0603  (tasks are called by name, with plain values only)
-    _means = means
-
-
-def _given() -> Means:
-    if _means is None:
-        raise ConfigurationError(
-            "report tasks have no stores here: run them in a worker of `celery -A pipeline.app`"
-        )
-    return _means
-
-
 @shared_task(name="admin_tasks.generate_report", queue="default", acks_late=True, max_retries=0)
 def generate_report(user_id: str, session: str | None = None) -> dict[str, Any]:
     """Make the report of a session (ISO 8601; None: the latest settled one). Idempotent."""
-    return _given().make(user_id, _day(session)).as_json()
+    return handed(Means).make(user_id, _day(session)).as_json()
 
 
 @shared_task(name="admin_tasks.send_report", queue="default", acks_late=True, max_retries=0)
@@ -56,7 +40,7 @@ def send_report(
     session: str | None = None, user_id: str = "schedule", to: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """Make the report of a session and mail it: its key lets the same one be sent only once."""
-    means = _given()
+    means = handed(Means)
     recipients = list(means.recipients() if to is None else to)
     if not recipients:
         raise ConfigurationError("nobody is to be sent the report: set REPORT_RECIPIENTS")

@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import shared_task
 
+from admin_tasks.handed import handed
 from storage.errors import DatabaseUnreachableError, DiskFullError
 
 
@@ -44,13 +45,13 @@ def send_email(
         ``key``, ``message_id`` and ``recipients``: by address, state, code, reason and attempts.
     """
     from admin_tasks.email import deliver  # noqa: PLC0415
-    from admin_tasks.mailing import current_mailing  # noqa: PLC0415
+    from admin_tasks.mailing import Mailing  # noqa: PLC0415
     from admin_tasks.message import compose  # noqa: PLC0415
 
     name = key or f"task:{self.request.id}"
     email = compose(to, subject, body, html=html, attachments=attachments, key=name)
     again = self.request.retries < self.max_retries
-    sent = deliver(email, current_mailing(), request=self.request.id, may_retry=again)
+    sent = deliver(email, handed(Mailing), request=self.request.id, may_retry=again)
     if again and sent.retry_in_s is not None:
         raise self.retry(countdown=sent.retry_in_s)
     return sent.document

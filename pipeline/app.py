@@ -1,20 +1,25 @@
 """The Celery app: the composition root, and the ``-A`` target of every plain Celery command."""
 
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
 
-from admin_tasks import report_tasks
-from admin_tasks.mailing import Mailing, provide_mailing
+from pipeline.handing import hand_over_means
 from pipeline.loop_step import LoopPulse
 from pipeline.queues import DEFAULT_QUEUE, LIVE_PRIORITY, ROUTES, broker_priority, declared_queues
 from pipeline.settings import Settings, read_settings
 from scheduling.beat import Cron, beat_entries
 
-if TYPE_CHECKING:
-    from admin_tasks.report import MadeReport
+TASK_MODULES = (
+    "pipeline.tasks",
+    "admin_tasks.tasks",
+    "admin_tasks.report_tasks",
+    "admin_tasks.backup_tasks",
+    "admin_tasks.cleanup_tasks",
+)
+"""Modules that define tasks; a worker imports them at its start."""
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
@@ -121,7 +126,7 @@ def create_app(settings: Settings) -> Celery:
     celery = Celery("quantsync", set_as_current=True)
     celery.set_default()  # "current" is this thread's alone; others publish, too
     celery.conf.update(celery_config(settings))
-    celery.conf.imports = ("pipeline.tasks", "admin_tasks.tasks", "admin_tasks.report_tasks")
+    celery.conf.imports = TASK_MODULES
     celery.steps["consumer"].add(LoopPulse)
     return celery
 
@@ -137,28 +142,6 @@ def listen_for_no_results(celery: Celery) -> None:
     consumer.consume_from = consumer.cancel_for = lambda _task_id: None
 
 
-def _current_mailing() -> Mailing:
-    from pipeline.mailing import mailing_of  # noqa: PLC0415
-    from pipeline.runtime import current_runtime  # noqa: PLC0415
-
-    return mailing_of(current_runtime())
-
-
-def give_reports_their_means() -> None:
-    """Let report tasks reach this installation's stores; nothing is opened yet."""
-
-    def make(user_id: str, session: date | None) -> "MadeReport":
-        from pipeline.reporting import make_report  # noqa: PLC0415
-        from pipeline.runtime import current_runtime  # noqa: PLC0415
-
-        return make_report(current_runtime(), user_id, session)
-
-    report_tasks.provide(
-        report_tasks.Means(make, recipients=lambda: read_settings().report_addresses)
-    )
-
-
 app = create_app(read_settings())
 listen_for_no_results(app)
-provide_mailing(_current_mailing)
-give_reports_their_means()
+hand_over_means()

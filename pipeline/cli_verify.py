@@ -8,6 +8,7 @@ import typer
 from market.errors import UsageError
 from market.periods import Period
 from pipeline import output
+from pipeline.cli_bits import verify_bits
 from pipeline.cli_gaps import read_periods, refuse_without_gaps, verify_gaps
 from pipeline.options import Json, Symbols, UpstreamName
 from pipeline.runtime import Runtime
@@ -40,6 +41,14 @@ def _verify(
             help="Instead, hold every series against the calendar: what is missing, and why.",
         ),
     ] = False,
+    bits: Annotated[
+        bool,
+        typer.Option(
+            "--bits",
+            help="Instead, read every file of the lake and compare its hash with the one it was "
+            "written with; with --repair, rebuild those that have rotted.",
+        ),
+    ] = False,
     symbols: Symbols = None,
     upstream: UpstreamName = None,
     as_json: Json = False,
@@ -47,7 +56,14 @@ def _verify(
     """Compare Parquet and SQL, partition by partition: bar counts and content hashes.
 
     With --gaps: which sessions each series lacks, and why. Exit code 1 if a fetch may bring some.
+    With --bits: whether the lake's files hold the bytes that were written.
     """
+    if bits:
+        if gaps or period is not None:
+            raise UsageError("--bits looks at every file: it goes with --repair and --json only")
+        refuse_without_gaps(symbols=symbols, upstream=upstream)
+        verify_bits(repair=repair, as_json=as_json)
+        return
     if gaps:
         if repair:
             raise UsageError("--repair does not go with --gaps: `quantsync repair --gaps` fetches")
@@ -71,10 +87,12 @@ def _verify(
 
 
 def _checks(runtime: Runtime, periods: Sequence[Period]) -> list[PartitionCheck]:
+    from storage.minute_retention import sql_minutes_from  # noqa: PLC0415
     from storage.verification import find_lost, verify  # noqa: PLC0415
 
     lake, warehouse = runtime.lake, runtime.warehouse
-    checks = verify(lake, warehouse, periods=periods)
+    minutes_from = sql_minutes_from(runtime.database)
+    checks = verify(lake, warehouse, periods=periods, minutes_from=minutes_from)
     return checks + find_lost(lake, warehouse, runtime.database, periods=periods)
 
 

@@ -75,6 +75,18 @@ COMMANDS = {
     "emails": Place(
         "pipeline.cli_email", "List emails with what became of each recipient, the newest first."
     ),
+    "backup": Place(
+        "pipeline.cli_backup", "Back the database up, prove the backup, and let old ones go."
+    ),
+    "backups": Place("pipeline.cli_backup", "List the backups with their sizes and states."),
+    "restore": Place(
+        "pipeline.cli_backup",
+        "Put a backup in the database's place; the database that was there is kept.",
+    ),
+    "cleanup": Place(
+        "pipeline.cli_cleanup",
+        "Remove old logs, staged files of no use, and what is past its retention.",
+    ),
     "up": Place(
         "pipeline.cli_serve",
         "Run the whole embedded stack until Ctrl-C: Redis, workers, scheduler, a simulator if "

@@ -73,14 +73,13 @@ def accept_bars(runtime: Runtime, entries: Sequence[BarEntry], by: str, note: st
 
 
 def held_bar(runtime: Runtime, entry: BarEntry) -> dict[str, object] | None:
-    """The bar that the warehouse holds in the place of one in quarantine."""
+    """The bar that is held in the place of one in quarantine; old minutes are in the lake only."""
     session = date.fromisoformat(entry.row["session"])
-    held = runtime.warehouse.read_bars(
-        Dataset(entry.dataset),
-        Period(entry.period),
-        names=[entry.subject],
-        window=Window(session, session),
-    )
+    key, names = (Dataset(entry.dataset), Period(entry.period)), [entry.subject]
+    window = Window(session, session)
+    held = runtime.warehouse.read_bars(*key, names=names, window=window)
+    if not held.num_rows and key[1].is_intraday:
+        held = runtime.lake.read(*key, names=names, window=window)
     ends = (row for row in held.to_pylist() if int(row["end_at"].timestamp()) == entry.end_at)
     return next(ends, None)
 

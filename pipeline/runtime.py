@@ -22,6 +22,7 @@ from storage.database import Database
 from storage.ex_right import ExRights
 from storage.killpoints import arm
 from storage.lake import Lake
+from storage.lake_manifest import LakeManifest
 from storage.ledger import Ledger
 from storage.recovery import Recovery
 from storage.staging import Staging
@@ -109,7 +110,13 @@ class Runtime:
             self.settings.lake_path,
             lock_wait_s=wait_s,
             aliases=lambda: read_aliases(self.database),
+            manifest=self.lake_manifest,
         )
+
+    @cached_property
+    def lake_manifest(self) -> LakeManifest:
+        """What every file of the lake was when it was written."""
+        return LakeManifest(lambda: self.database, self.settings.lake_path)
 
     @cached_property
     def ex_rights(self) -> ExRights:

@@ -28,6 +28,7 @@ from market.sessions import SESSION_CLOSE, SETTLED_AT
 
 LOCAL_BROKER = "redis://localhost:6379/1"
 LOCAL_BACKEND = "redis://localhost:6379/2"
+SHORTEST_MINUTES = 90
 
 
 _REDIS = ("redis", "rediss", "redis+socket")
@@ -199,6 +200,27 @@ class Settings(BaseSettings):
     report_font: Path | None = Field(
         default=None, description="Font file with Chinese; unset: the best one installed"
     )
+    backup_dir: Path | None = Field(
+        default=None, description="Folder of the backups; unset: backups in the home"
+    )
+    backup_keep_daily: int = Field(
+        default=7, ge=0, description="So many days with a backup keep their newest one"
+    )
+    backup_keep_weekly: int = Field(default=4, ge=0, description="So many weeks")
+    backup_keep_monthly: int = Field(default=12, ge=0, description="So many months")
+    pg_bin_dir: Path | None = Field(
+        default=None, description="Folder of pg_dump and pg_restore; unset: on the PATH"
+    )
+    log_retention_days: float = Field(default=30.0, ge=0, description="0: logs stay for ever")
+    ledger_retention_days: float = Field(
+        default=365.0, ge=0, description="Runs that nothing rests on leave the ledger; 0: never"
+    )
+    revision_retention_days: float = Field(
+        default=0.0, ge=0, description="Bars that others replaced are dropped; 0: never"
+    )
+    sql_minute_retention: int = Field(
+        default=0, ge=0, description="Days of minute bars in SQL; the lake keeps all; 0: all"
+    )
     quant_concurrency: int = Field(default=8, ge=1, description="Threads of the quant worker")
     simulator_seed: int = defaults.SEED
     simulator_symbols: int = Field(default=defaults.SYMBOLS, ge=5)
@@ -283,6 +305,16 @@ class Settings(BaseSettings):
             raise ValueError("give a time of day in Shanghai, not before the close at 15:00")
         return at
 
+    @field_validator("sql_minute_retention")
+    @classmethod
+    def _longer_than_the_reach(cls, days: int) -> int:
+        if 0 < days < SHORTEST_MINUTES:
+            raise ValueError(
+                f"give 0 or {SHORTEST_MINUTES} and more: what is fetched is compared with the bars "
+                "in SQL, and 5m bars reach back 40 sessions"
+            )
+        return days
+
     @field_validator(*_SCHEMES)
     @classmethod
     def _known_transport(cls, url: str | None, info: ValidationInfo) -> str | None:
@@ -347,6 +379,11 @@ class Settings(BaseSettings):
     def report_addresses(self) -> tuple[str, ...]:
         """Who gets reports, each as it was written; none if nobody does."""
         return tuple(split_mailboxes(self.report_recipients or ""))
+
+    @property
+    def backup_path(self) -> Path:
+        """Folder of the backups."""
+        return (self.backup_dir or self.home / "backups").expanduser().absolute()
 
     def windows_for(self, upstream: str) -> tuple[RateWindow, ...]:
         """The budget of an upstream: Eastmoney's if live, the simulator's otherwise."""

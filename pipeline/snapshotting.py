@@ -60,7 +60,7 @@ def take_snapshot(
     if end is None or not _in_time(session, end, began, ended):
         took = f"{began:%H:%M:%S} to {ended:%H:%M:%S}"
         return [f"the sweep of {took} lies across the ends of two bars: no bar was made of it"]
-    snapshots = Snapshots(runtime.settings.lake_path)
+    snapshots = Snapshots(runtime.settings.lake_path, runtime.lake_manifest)
     before = ends[ends.index(end) - 1] if end != ends[0] else None
     earlier = snapshots.read(session, before) if before is not None else None
     snapshots.write(session, end, quotes.select(list(SNAPSHOT_COLUMNS)))

@@ -74,6 +74,17 @@ class Database:
         return _shown(self._url.set(drivername=self._url.get_backend_name()))
 
     @property
+    def url(self) -> URL:
+        """The URL, password included: for other programs' environments, never for messages."""
+        return self._url.set(drivername=self._url.get_backend_name())
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file, absolute."""
+        assert self.is_sqlite
+        return Path(str(self._url.database)).absolute()
+
+    @property
     def engine(self) -> Engine:
         """The SQLAlchemy engine; use :meth:`reading` and :meth:`writing` to reach it."""
         # One per process: a connection that a fork shares with its parent would mix their answers.
@@ -125,7 +136,7 @@ class Database:
         Raises:
             StorageError: The database cannot be used.
         """
-        with self._translating(), self.engine.connect() as connection:
+        with self.translating(), self.engine.connect() as connection:
             yield connection.execution_options(quantsync_reads_only=True)
 
     @contextmanager
@@ -135,7 +146,7 @@ class Database:
         Raises:
             StorageError: The database cannot be used; nothing was written.
         """
-        with self._translating(), self.engine.begin() as connection:
+        with self.translating(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -155,7 +166,7 @@ class Database:
         if "connect_timeout" not in url.query:
             url = url.update_query_dict({"connect_timeout": str(_CONNECT_TIMEOUT_S)})
         plain = url.render_as_string(hide_password=False)
-        with self._translating():
+        with self.translating():
             connection = dbapi.connect(plain)
             try:
                 yield connection
@@ -163,7 +174,7 @@ class Database:
                 connection.close()
 
     @contextmanager
-    def _translating(self) -> Iterator[None]:
+    def translating(self) -> Iterator[None]:
         """Turn "the database cannot be used" into our error; mistakes of ours stay as they are."""
         try:
             yield

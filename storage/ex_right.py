@@ -20,6 +20,8 @@ from storage.database import Database
 from storage.errors import CorruptFileError
 from storage.ex_right_tables import ex_right, ex_right_factor
 from storage.files import discard_leftovers, make_folder, replace_file, unwritable
+from storage.hashing import Content, HashingFile
+from storage.lake_manifest import LakeManifest
 from storage.tables import symbol
 
 EX_RIGHT_FILE = Path("ex_right") / "ex_right.parquet"
@@ -62,6 +64,7 @@ class ExRights:
     def __init__(self, database: Database, lake_root: Path) -> None:
         self._database = database
         self.path = Path(lake_root) / EX_RIGHT_FILE
+        self._manifest = LakeManifest(lambda: database, lake_root)
 
     def record(
         self, found: Iterable[ExRight], *, whole: Collection[str] = (), source: str, run_id: str
@@ -142,7 +145,9 @@ class ExRights:
             # Read under the lock, or an older state could be written over a newer one.
             table = self._table()
             discard_leftovers(self.path)
-            replace_file(self.path, lambda temporary: _write(table, temporary))
+            written: list[Content] = []
+            replace_file(self.path, lambda temporary: written.append(_write(table, temporary)))
+            self._manifest.record(self.path, written[-1])
         finally:
             lock.release()
 
@@ -185,8 +190,12 @@ def read_lake_ex_rights(lake_root: Path, symbols: Collection[str] | None = None)
     return [ExRight(**row) for row in rows]
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, compression="zstd", compression_level=1, write_page_checksum=True)
+def _write(table: pa.Table, path: Path) -> Content:
+    with HashingFile(path.open("wb")) as file:
+        pq.write_table(
+            table, file, compression="zstd", compression_level=1, write_page_checksum=True
+        )
+        return file.content
 
 
 def _symbol_ids(connection: Connection, names: Iterable[str]) -> dict[str, int]:

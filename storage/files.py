@@ -37,8 +37,7 @@ def replace_file(
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         _write_beside(path, temporary, write)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(temporary)
         written()
         temporary.replace(path)
         sync_folder(path.parent)
@@ -122,6 +121,12 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for each in missing:
         sync_folder(each.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make what a file holds durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

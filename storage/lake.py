@@ -28,7 +28,9 @@ from storage.files import (
     replace_file,
     unwritable,
 )
+from storage.hashing import Content, HashingFile
 from storage.killpoints import KillPoint, reach
+from storage.lake_manifest import LakeManifest
 from storage.locking import LockHeldError, locked
 from storage.merging import merge_bars
 
@@ -79,14 +81,21 @@ class Lake:
         root: The lake's folder; made when first written.
         lock_wait_s: How long another writer of a partition is waited for.
         aliases: Gives the codes that are no longer borne, each with the present one.
+        manifest: Where each file that is written is entered; None: nowhere.
     """
 
     def __init__(
-        self, root: Path, *, lock_wait_s: float = 20.0, aliases: Callable[[], Aliases] = dict
+        self,
+        root: Path,
+        *,
+        lock_wait_s: float = 20.0,
+        aliases: Callable[[], Aliases] = dict,
+        manifest: LakeManifest | None = None,
     ) -> None:
         self.root = Path(root)
         self._lock_wait_s = lock_wait_s
         self._aliases = aliases
+        self._manifest = manifest
 
     def write(
         self,
@@ -111,6 +120,7 @@ class Lake:
             CorruptFileError: A partition is no readable Parquet file; it was left as it is.
             UnwritableError: The folder cannot be written; what was there is not lost.
             PartitionBusyError: Another process has been writing a partition for too long.
+            StorageError: The manifest cannot be written; writing again does so.
         """
         done = []
         if dataset is Dataset.KLINE:
@@ -128,13 +138,10 @@ class Lake:
             existing = self.read_partition(partition) if path.exists() else None
             merge = merge_bars(partition.dataset, existing, bars)
             if merge.changed:
-                discard_leftovers(path)
-                replace_file(
-                    path,
-                    lambda temporary: _write_parquet(merge.bars, temporary),
-                    written=lambda: reach(KillPoint.PARTITION_WRITTEN),
-                )
-                reach(KillPoint.PARTITION_RENAMED)
+                self._replace(path, merge.bars)
+            elif self._manifest is not None:
+                # A writer that died in between may have left the file without its entry.
+                self._manifest.record_if_unknown(path)
         return PartitionWrite(
             partition=partition,
             rows=merge.bars.num_rows,
@@ -145,8 +152,25 @@ class Lake:
             written=merge.changed,
         )
 
-    def set_aside_if_corrupt(self, partition: Partition) -> Path | None:
+    def _replace(self, path: Path, bars: pa.Table) -> None:
+        """Write a partition's file anew and enter it; only while its lock is held."""
+        written: list[Content] = []
+        discard_leftovers(path)
+        replace_file(
+            path,
+            lambda temporary: written.append(_write_parquet(bars, temporary)),
+            written=lambda: reach(KillPoint.PARTITION_WRITTEN),
+        )
+        reach(KillPoint.PARTITION_RENAMED)
+        if self._manifest is not None:
+            self._manifest.record(path, written[-1])
+
+    def set_aside_if_corrupt(self, partition: Partition, *, known: bool = False) -> Path | None:
         """Move a partition's file out of the readers' sight if it is no readable Parquet file.
+
+        Args:
+            partition: Which one.
+            known: It is known to hold other bytes than were written, readable or not.
 
         Returns:
             Where the file is kept now; None if it is readable, or if there is none.
@@ -158,14 +182,21 @@ class Lake:
         with self._locked(partition):
             if not path.exists():
                 return None
-            try:
-                self.read_partition(partition)
-            except CorruptFileError:
-                # The leading dot keeps pandas, DuckDB and Spark from reading it with the folder.
-                kept = path.with_name(f".{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-                move_file(path, kept)
-                return kept
-        return None
+            if not known and self._is_readable(partition):
+                return None
+            # The leading dot keeps pandas, DuckDB and Spark from reading it with the folder.
+            kept = path.with_name(f".{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+            move_file(path, kept)
+            if self._manifest is not None:
+                self._manifest.forget(path)
+            return kept
+
+    def _is_readable(self, partition: Partition) -> bool:
+        try:
+            self.read_partition(partition)
+        except CorruptFileError:
+            return False
+        return True
 
     def has_lost(self, partition: Partition) -> bool:
         """Whether a partition without a file has had one: its folder or its lock is still there.
@@ -287,8 +318,7 @@ class Lake:
             bars = under_present_codes(
                 self._read_file(path, bar_schema(partition.dataset)), aliases
             )
-            discard_leftovers(path)
-            replace_file(path, lambda temporary: _write_parquet(bars, temporary))
+            self._replace(path, bars)
         return True
 
     def partitions(self, dataset: Dataset, period: Period) -> list[Partition]:
@@ -337,15 +367,17 @@ def _lock_name(partition: Partition) -> str:
     return "_".join(partition.path.parent.parts) + ".lock"
 
 
-def _write_parquet(bars: pa.Table, path: Path) -> None:
-    pq.write_table(
-        bars,
-        path,
-        compression="zstd",
-        compression_level=1,
-        row_group_size=_ROW_GROUP,
-        write_page_checksum=True,  # or a flipped bit would be read as a price
-    )
+def _write_parquet(bars: pa.Table, path: Path) -> Content:
+    with HashingFile(path.open("wb")) as file:
+        pq.write_table(
+            bars,
+            file,
+            compression="zstd",
+            compression_level=1,
+            row_group_size=_ROW_GROUP,
+            write_page_checksum=True,  # or a flipped bit would be read as a price
+        )
+        return file.content
 
 
 def _parts(period: Period, bars: pa.Table) -> Iterator[tuple[str, pa.Table]]:

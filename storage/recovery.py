@@ -147,6 +147,12 @@ class Recovery:
             query = select(sync_run.c.run_id).where(sync_run.c.state == RunState.RUNNING.value)
             return list(connection.scalars(query.order_by(sync_run.c.created_at)))
 
+    def knows(self, run_id: str) -> bool:
+        """Whether the ledger has a run."""
+        with self._database.reading() as connection:
+            query = select(func.count()).select_from(sync_run).where(sync_run.c.run_id == run_id)
+            return bool(connection.scalar(query))
+
     def has_ended(self, run_id: str) -> bool:
         """Whether the ledger knows a run, and that it has ended."""
         with self._database.reading() as connection:

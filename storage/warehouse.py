@@ -173,18 +173,23 @@ class Warehouse:
     def drop_minutes_before(self, session: date) -> int:
         """Delete intraday bars of sessions before one; they stay in the lake. Idempotent.
 
+        One transaction a session, so that no other writer waits for long.
+
         Returns:
             How many bars were deleted.
 
         Raises:
-            StorageError: The database cannot be used; nothing was deleted.
+            StorageError: The database cannot be used; calling again goes on.
         """
         dropped = 0
-        with self._database.writing() as connection:
-            for (_, period), table in KLINE_TABLES.items():
-                if period.is_intraday:
-                    result = connection.execute(table.delete().where(table.c.session < session))
-                    dropped += result.rowcount
+        for (dataset, period), table in KLINE_TABLES.items():
+            if not period.is_intraday:
+                continue
+            for day in self.sessions(dataset, period):
+                if day < session:
+                    with self._database.writing() as connection:
+                        gone = connection.execute(table.delete().where(table.c.session == day))
+                        dropped += gone.rowcount
         return dropped
 
     def sessions(self, dataset: Dataset, period: Period) -> list[date]:

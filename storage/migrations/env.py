@@ -6,6 +6,7 @@ import storage.email_tables
 import storage.ex_right_tables
 import storage.identity_tables
 import storage.ledger_tables
+import storage.manifest_tables
 import storage.tables  # noqa: F401
 from storage.metadata import metadata
 

@@ -6,8 +6,10 @@ import sys
 import pytest
 
 from admin_tasks import report_tasks
+from admin_tasks.handed import _makers
 from market.errors import ConfigurationError
 
+MEANS = "admin_tasks.report_tasks.Means"
 DRAWING = ("fontTools", "jinja2", "matplotlib", "weasyprint")
 
 
@@ -34,7 +36,7 @@ def test_a_report_for_nobody_is_refused_before_it_is_made(monkeypatch: pytest.Mo
         raise AssertionError("it was made")
 
     nobody = report_tasks.Means(make, recipients=tuple)  # type: ignore[arg-type]
-    monkeypatch.setattr(report_tasks, "_means", nobody)
+    monkeypatch.setitem(_makers, MEANS, lambda: nobody)
 
     with pytest.raises(ConfigurationError, match="set REPORT_RECIPIENTS"):
         report_tasks.send_report()
@@ -43,7 +45,7 @@ def test_a_report_for_nobody_is_refused_before_it_is_made(monkeypatch: pytest.Mo
 def test_a_process_without_stores_says_where_report_tasks_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(report_tasks, "_means", None)
+    monkeypatch.delitem(_makers, MEANS, raising=False)
 
-    with pytest.raises(ConfigurationError, match=r"celery -A pipeline\.app"):
+    with pytest.raises(ConfigurationError, match=r"-A pipeline\.app"):
         report_tasks.generate_report("somebody")
