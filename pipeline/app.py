@@ -9,7 +9,18 @@ from celery.schedules import crontab
 from pipeline.loop_step import LoopPulse
 from pipeline.queues import DEFAULT_QUEUE, LIVE_PRIORITY, broker_priority, declared_queues
 from pipeline.settings import Settings, read_settings
-from scheduling.beat import Cron, beat_entries
+from scheduling.beat import BeatEntry, beat_entries, read_changes
+from scheduling.cron import Cron
+
+TASK_MODULES = (
+    "pipeline.tasks",
+    # merge: "admin_tasks.tasks", "admin_tasks.backup_tasks", "admin_tasks.cleanup_tasks",
+    # merge: "admin_tasks.report_tasks",
+)
+"""Modules that define tasks; a worker imports them at its start."""
+
+# merge: without=() if settings.report_recipients else ("send_report",), and this line goes
+_UNSERVED = ("database_backup", "clean_up", "send_report")
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
@@ -83,14 +94,29 @@ def _beat_schedule(settings: Settings) -> dict[str, Any]:
                 "priority": broker_priority(LIVE_PRIORITY, settings.broker_url),
             },
         }
-        for name, entry in beat_entries(
-            reconcile_every_s=settings.reconcile_every_s, queue=DEFAULT_QUEUE
-        ).items()
+        for name, entry in schedule_entries(settings).items()
     }
 
 
+def schedule_entries(settings: Settings) -> dict[str, BeatEntry]:
+    """What beat sends, by name."""
+    return beat_entries(
+        reconcile_every_s=settings.reconcile_every_s,
+        changes=read_changes(settings.schedule),
+        without=_UNSERVED,
+    )
+
+
 def _celery_schedule(when: timedelta | Cron) -> Any:
-    return crontab(minute=when.minute, hour=when.hour) if isinstance(when, Cron) else when
+    if not isinstance(when, Cron):
+        return when
+    return crontab(
+        minute=when.minute,
+        hour=when.hour,
+        day_of_month=when.day_of_month,
+        month_of_year=when.month,
+        day_of_week=when.day_of_week,
+    )
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
@@ -115,8 +141,12 @@ def create_app(settings: Settings) -> Celery:
     celery = Celery("quantsync", set_as_current=True)
     celery.set_default()  # "current" is this thread's alone; others publish, too
     celery.conf.update(celery_config(settings))
-    celery.conf.imports = ("pipeline.tasks",)
+    celery.conf.imports = TASK_MODULES
     celery.steps["consumer"].add(LoopPulse)
+    if settings.log_format == "json":
+        from pipeline.logs import log_as_json  # noqa: PLC0415  (most installations need it not)
+
+        log_as_json()
     return celery
 
 

@@ -19,6 +19,7 @@ from ingest.simulator import defaults
 from market.errors import ConfigurationError
 from market.periods import Period
 from market.sessions import SESSION_CLOSE, SETTLED_AT
+from scheduling.beat import read_changes
 
 LOCAL_BROKER = "redis://localhost:6379/1"
 LOCAL_BACKEND = "redis://localhost:6379/2"
@@ -172,6 +173,9 @@ class Settings(BaseSettings):
     schedule_enabled: bool = Field(
         default=False, description="Reconcilers begin the runs of slots that beat missed"
     )
+    schedule: str | None = Field(
+        default=None, description="Changes of the schedule: name=when; … (docs/scheduling.md)"
+    )
     watch_list: str | None = Field(
         default=None, description="Symbols whose 5m bars each tick fetches singly, beside the sweep"
     )
@@ -191,6 +195,9 @@ class Settings(BaseSettings):
         default="2025-12-31T16:00:00+08:00", description="Its clock; system: this machine's"
     )
 
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Logs of workers and beat: lines, or a JSON object each"
+    )
     flower_basic_auth: str | None = Field(
         default=None, description="user:password of the monitor; it is never run open"
     )
@@ -212,6 +219,15 @@ class Settings(BaseSettings):
         wrong = [name for name in names if name not in known]
         if wrong or len(set(names)) < len(names):
             raise ValueError(f"use {', '.join(known)}, each once and in the order wanted, or none")
+        return text
+
+    @field_validator("schedule")
+    @classmethod
+    def _known_schedule(cls, text: str | None) -> str | None:
+        try:
+            read_changes(text)
+        except ConfigurationError as error:
+            raise ValueError(error.message) from error
         return text
 
     @field_validator("settled_at")
