@@ -12,7 +12,7 @@ from rich.table import Table
 
 from market.errors import ConfigurationError, QuantsyncError, UsageError
 from pipeline import output
-from pipeline.attaching import attach
+from pipeline.attaching import attach, is_up
 from pipeline.options import Json
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
@@ -30,6 +30,10 @@ class AddressInUseError(QuantsyncError):
     """A port cannot be listened at."""
 
 
+class NothingRunsError(QuantsyncError):
+    """No stack is up that could be looked at."""
+
+
 def register(root: typer.Typer) -> None:
     """Add the monitoring commands to the root command."""
     root.command("inspect", epilog="Example: quantsync inspect --json")(_inspect)
@@ -42,7 +46,13 @@ def _inspect(as_json: Json = False) -> None:
 
     Exit code 1 if a queue has nobody who consumes it and answers.
     """
-    attach(read_settings())
+    settings = read_settings()
+    if settings.is_embedded and not is_up(settings):
+        raise NothingRunsError(
+            f"nothing runs in {settings.home}: `quantsync up` starts a stack; workers "
+            "elsewhere are found by CELERY_BROKER_URL"
+        )
+    attach(settings)
     from pipeline.inspecting import inspect_workers  # noqa: PLC0415  (the app: after the settings)
 
     found = inspect_workers()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
+from market.clock import in_shanghai
 from market.errors import CalendarRangeError
 from market.sessions import TradingCalendar
 from scheduling.beat import TICK_MINUTES, BeatEntry
@@ -82,7 +83,10 @@ def foresee(
 def _gate(rule: SlotRule, at: datetime, calendar: TradingCalendar) -> tuple[str, str]:
     """Gate and words for one tick, if all slots were served that had come at the tick before."""
     try:
-        served = rule.due(at - timedelta(minutes=TICK_MINUTES), calendar)
+        before = at - timedelta(minutes=TICK_MINUTES)
+        # What was served yesterday says nothing of today's slots.
+        is_first = in_shanghai(before).date() != in_shanghai(at).date()
+        served = None if is_first else rule.due(before, calendar)
         verdict = judge(rule, at, served, calendar)
     except CalendarRangeError as error:
         return _UNKNOWN, error.message
