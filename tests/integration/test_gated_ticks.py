@@ -60,9 +60,15 @@ def run_of_slot(runtime: Runtime, name: str, slot: str) -> str:
     scheduled, day = SCHEDULED[name], date.fromisoformat(DAY)
     batch = BatchPlan(Work.KLINE, (Item("600519.SH", day, day),), period=scheduled.period)
     plan = RunPlan(
-        run_id=new_run_id(), kind=scheduled.kind, period=scheduled.period, upstream="simulator",
-        lane=scheduled.lane, params={"from": DAY, "to": DAY}, waves=(WavePlan("quant_stock_queues", (batch,)),), slot=at(slot).isoformat(),
-    )  # fmt: skip
+        run_id=new_run_id(),
+        kind=scheduled.kind,
+        period=scheduled.period,
+        upstream="simulator",
+        lane=scheduled.lane,
+        params={"from": DAY, "to": DAY},
+        waves=(WavePlan("quant_stock_queues", (batch,)),),
+        slot=at(slot).isoformat(),
+    )
     assert runtime.ledger.open_run(plan)
     return plan.run_id
 
