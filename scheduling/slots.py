@@ -53,7 +53,7 @@ class SlotRule:
             text: ``16:10`` for one slot, or ``09:35-15:10/10``: first, last, minutes between.
 
         Raises:
-            WrongSlotsError: Neither.
+            WrongSlotsError: Neither, or all of them lie where there are none.
         """
         found = _SLOTS.fullmatch(text.strip())
         if found is None:
@@ -66,7 +66,10 @@ class SlotRule:
         every = int(found["every"] or self.every_min)
         if last < first or every < 1:
             raise _wrong_slots(text)
-        return replace(self, every_min=every, first=first, last=last)
+        changed = replace(self, every_min=every, first=first, last=last)
+        if not changed.of_session(datetime(2000, 1, 3, tzinfo=EXCHANGE_TZ)):
+            raise _wrong_slots(text)
+        return changed
 
     def due(self, now: datetime, calendar: TradingCalendar) -> datetime | None:
         """The latest slot that has come in the session of ``now``; None before it, and on days off.
@@ -117,5 +120,5 @@ _SLOTS = re.compile(r"(?P<first>\d\d:\d\d)(-(?P<last>\d\d:\d\d)/(?P<every>\d{1,3
 def _wrong_slots(text: str) -> WrongSlotsError:
     return WrongSlotsError(
         f"{text!r} names no slots: use one instant of the day in Shanghai, such as 16:10, or "
-        "first, last and minutes between them, such as 09:35-15:10/10"
+        "first, last and minutes between them, such as 09:35-15:10/10; not all in the lunch break"
     )

@@ -29,19 +29,21 @@ class ScheduleTooDenseError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class SteadyNeed:
-    """Requests of one tick, and what is permitted within its five minutes.
+    """Requests of one tick, and what is permitted until the next one.
 
     Attributes:
         pages: Of the sweep.
         watched: Symbols fetched singly.
         permitted: By all windows together.
         live: Of those, what the live lane has even while the bulk lane waits.
+        minutes: Between two ticks.
     """
 
     pages: int
     watched: int
     permitted: int
     live: int
+    minutes: int = TICK_S // 60
 
     @property
     def requests(self) -> int:
@@ -56,10 +58,11 @@ class SteadyNeed:
         """
         if self.requests > self.live:
             raise ScheduleTooDenseError(
-                f"the 5-minute sync needs {self.requests} requests a tick ({self.pages} for the "
-                f"symbol list and {self.watched} for WATCH_LIST), and the budget "
-                f"permits {self.live} of {self.permitted} in 5 minutes beside a backfill: shorten "
-                f"WATCH_LIST to {max(self.live - self.pages, 0)} symbols, or raise the budget",
+                f"the {self.minutes}-minute sync needs {self.requests} requests a tick "
+                f"({self.pages} for the symbol list and {self.watched} for WATCH_LIST), and the "
+                f"budget permits {self.live} of {self.permitted} in {self.minutes} minutes beside a "
+                f"backfill: shorten WATCH_LIST to {max(self.live - self.pages, 0)} symbols, or "
+                "raise the budget",
                 {"requests": self.requests, "permitted": self.live},
             )
 
@@ -136,7 +139,7 @@ def steady_need(
     """
     permitted = permits_within(windows, tick_s)
     live = permitted - permitted // BULK_SHARE
-    return SteadyNeed(pages_of(listed or SYMBOLS), watched, permitted, live)
+    return SteadyNeed(pages_of(listed or SYMBOLS), watched, permitted, live, round(tick_s / 60))
 
 
 def pages_of(rows: int) -> int:

@@ -9,6 +9,7 @@ from ingest.simulator.server import SimulatorServer
 from pipeline.queues import BULK_PRIORITY, LIVE_PRIORITY, broker_priority
 from storage.database import Database
 from storage.ledger_tables import sync_batch
+from storage.vital_signs import read_clocks
 from tests.fixtures.arena import run_python
 from tests.fixtures.cli import Installation, stop, wait_for, worker
 from tests.fixtures.redis_server import RedisServer
@@ -17,7 +18,7 @@ PUBLISH = """
 import sys
 from datetime import date
 from market.periods import Period
-from pipeline.publishing import publish_wave
+from pipeline.publishing import publish_wave, queue_depths
 from pipeline.runtime import current_runtime
 from storage.run_records import BatchPlan, Item, RunPlan, WavePlan, Work
 
@@ -33,6 +34,9 @@ for lane, symbols in (("bulk", sys.argv[2:8]), ("live", sys.argv[8:])):
         waves=(WavePlan("quant_stock_queues", batches),),
     ))
     publish_wave(lane, 0)
+depths = queue_depths()
+assert depths.pop("quant_stock_queues") == 8, depths
+assert set(depths.values()) == {0} and len(depths) == 4
 """
 
 
@@ -46,7 +50,10 @@ def test_a_live_run_overtakes_a_backfill_that_was_enqueued_first(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
-    """A worker that does one thing at a time begins with what came last."""
+    """A worker that does one thing at a time begins with what came last.
+
+    What waits is counted on both, whatever its priority.
+    """
     url = redis_server.url(1) if broker == "redis" else request.getfixturevalue("rabbitmq")
     installation.environment |= {
         "CELERY_BROKER_URL": url,
@@ -67,6 +74,8 @@ def test_a_live_run_overtakes_a_backfill_that_was_enqueued_first(
         stop(working)
 
     assert order() == ["live"] * 2 + ["bulk"] * 6
+    # Their answers told the upstream's clock by the way.
+    assert [clock.domain for clock in read_clocks(database)] == ["eastmoney"]
 
 
 def test_each_broker_is_told_in_its_own_sense() -> None:

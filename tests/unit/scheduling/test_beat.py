@@ -88,6 +88,7 @@ def test_a_change_moves_a_job_a_slot_or_silences_either() -> None:
         ("stocks_daily=25:00", "names no slots"),
         ("stocks_5m=15:00-09:30/5", "names no slots"),
         ("stocks_5m=09:30-15:00/0", "names no slots"),
+        ("stocks_5m=12:00", "lunch break"),
     ],
 )
 def test_a_change_that_cannot_be_meant_is_refused(text: str, says: str) -> None:

@@ -34,6 +34,13 @@ def test_one_symbol_too_many_is_refused_with_the_number_that_fits() -> None:
         steady_need(5_500, 81, LIVE).check()
 
 
+def test_ticks_that_come_half_as_often_may_need_twice_as_much() -> None:
+    """Every ten minutes 215 symbols fit, and the message counts in tens."""
+    steady_need(5_500, 215, LIVE, 600).check()
+    with pytest.raises(ScheduleTooDenseError, match=r"10-minute sync .* in 10 minutes"):
+        steady_need(5_500, 216, LIVE, 600).check()
+
+
 @pytest.mark.parametrize(
     ("requests", "seconds"), [(0, 0), (1, 0), (2, 1), (180, 179), (181, 300), (5_500, 9_000)]
 )
