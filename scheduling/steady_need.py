@@ -60,8 +60,8 @@ class SteadyNeed:
             raise ScheduleTooDenseError(
                 f"the {self.minutes}-minute sync needs {self.requests} requests a tick "
                 f"({self.pages} for the symbol list and {self.watched} for WATCH_LIST), and the "
-                f"budget permits {self.live} of {self.permitted} in {self.minutes} minutes beside a "
-                f"backfill: shorten WATCH_LIST to {max(self.live - self.pages, 0)} symbols, or "
+                f"budget permits {self.live} of {self.permitted} in {self.minutes} minutes beside "
+                f"a backfill: shorten WATCH_LIST to {max(self.live - self.pages, 0)} symbols, or "
                 "raise the budget",
                 {"requests": self.requests, "permitted": self.live},
             )
