@@ -48,7 +48,7 @@ def depth(celery: Celery, queue: str) -> int:
     """Messages that no worker has taken."""
     with celery.connection_for_write() as connection:
         bound = celery.amqp.queues[queue](connection.default_channel)
-        return int(bound.queue_declare(passive=True).message_count)
+        return int(bound.queue_declare().message_count)
 
 
 def measure(celery: Celery, probes: int, messages: int) -> list[str]:
