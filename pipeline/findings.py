@@ -38,4 +38,7 @@ def asked(what: str, ask: Callable[[], Finding], remedy: str) -> Finding:
 def duration(seconds: float) -> str:
     """A time for people: ``40 s``, ``12 min 4 s``, ``3 h 20 min``."""
     hours, rest = divmod(int(seconds), 3600)
-    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
+    minutes, left = divmod(rest, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left} s" if minutes else f"{left} s"

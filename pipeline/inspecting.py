@@ -9,7 +9,7 @@ from pipeline.broker import check_broker
 from pipeline.publishing import queue_depths
 from pipeline.queues import ALL_QUEUES
 
-_ANSWER_S = 1.0
+_ANSWER_S, _ANSWER_AT_LAST_S = 1.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +79,26 @@ class Inspection:
 
 
 def consumers_by_queue() -> Inspection:
-    """Who consumes what, asked of all workers at once within a second.
+    """Who consumes what, asked of all workers at once.
+
+    Where a queue seems to have nobody, all are asked once more and given longer: a worker on a busy
+    machine may be slow to answer.
 
     Raises:
         BrokerUnreachableError: The broker does not answer.
     """
     check_broker()
-    answered = app.control.inspect(timeout=_ANSWER_S).active_queues() or {}
-    workers = [
-        Worker(name, queues=tuple(queue["name"] for queue in queues))
-        for name, queues in sorted(answered.items())
-    ]
-    return Inspection(tuple(workers), queue_depths())
+    answered: dict[str, Any] = {}
+    for patience_s in (_ANSWER_S, _ANSWER_AT_LAST_S):
+        answered |= app.control.inspect(timeout=patience_s).active_queues() or {}
+        workers = [
+            Worker(name, queues=tuple(queue["name"] for queue in queues))
+            for name, queues in sorted(answered.items())
+        ]
+        found = Inspection(tuple(workers), queue_depths())
+        if not found.deserted:
+            break
+    return found
 
 
 def inspect_workers() -> Inspection:
@@ -104,7 +112,7 @@ def inspect_workers() -> Inspection:
     if not names:
         return found
     # As many answers as workers are waited for, so that none of these takes its whole time.
-    asked = app.control.inspect(destination=names, limit=len(names), timeout=_ANSWER_S)
+    asked = app.control.inspect(destination=names, limit=len(names), timeout=_ANSWER_AT_LAST_S)
     active, reserved = asked.active() or {}, asked.reserved() or {}
     scheduled, registered = asked.scheduled() or {}, asked.registered() or {}
     stats = asked.stats() or {}

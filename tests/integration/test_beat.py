@@ -3,21 +3,18 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from pipeline.app import app
+from pipeline.beat_life import begin
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
 from storage.database import Database
 from storage.vital_signs import BEAT, read_signs
 from tests.fixtures.cli import Installation, stop, wait_for
 from tests.fixtures.redis_server import RedisServer
-
-STRAY = """
-from pipeline.app import app
-app.conf.beat_schedule["stray"] = {
-    "task": "admin_tasks.make_tea", "schedule": 60, "options": {"queue": "default"},
-}
-app.start(["beat", "--pidfile="])
-"""
 
 
 @pytest.fixture
@@ -56,15 +53,25 @@ def test_beat_shows_in_the_ledger_that_it_sends(
     wait_for("the sign", shown, 60)
 
 
-def test_beat_does_not_start_with_an_entry_for_a_task_that_nobody_defines(
-    cluster: Installation,
+@pytest.mark.parametrize(
+    ("task", "queue", "says"),
+    [
+        ("admin_tasks.make_tea", "default", "'admin_tasks.make_tea', which no module defines"),
+        ("pipeline.reconcile", "defualt", "the queue 'defualt', which is not declared"),
+        ("pipeline.reconcile", None, "the queue None, which is not declared"),
+    ],
+)
+def test_beat_does_not_start_with_an_entry_that_nobody_could_serve(
+    task: str,
+    queue: str | None,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A sentence names the entry and the task."""
-    done = subprocess.run(
-        [sys.executable, "-c", STRAY], env=cluster.variables, capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+    """A sentence names the entry and its fault; what beat is really given is checked."""
+    entry = {"task": task, "schedule": 60, "options": {"queue": queue}}
+    monkeypatch.setitem(app.conf.beat_schedule, "stray", entry)
 
-    assert done.returncode == 1
-    assert "beat does not start: the entry 'stray' of the schedule calls the task" in done.stderr
-    assert "'admin_tasks.make_tea', which no module defines" in done.stderr
+    with pytest.raises(SystemExit, match="beat does not start: the entry 'stray'") as refused:
+        begin(Runtime(Settings(quantsync_home=tmp_path)), app)
+    assert says in str(refused.value)

@@ -5,6 +5,13 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from market.errors import ConfigurationError
+from pipeline import cli_monitor
+from pipeline.cli import app as command_line
+from pipeline.settings import Settings
 from tests.fixtures.cli import Installation, stop, wait_for
 from tests.fixtures.redis_server import RedisServer, free_port
 
@@ -25,12 +32,25 @@ def status(url: str, password: str | None = None) -> int:
         return 0
 
 
-def test_flower_needs_a_password_to_start_and_to_be_read(
+@pytest.mark.parametrize("auth", [None, "watch", "watch:", ":s3cret"])
+def test_flower_does_not_start_without_a_user_and_a_password(
+    auth: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is half of it is none; nothing is started."""
+    settings = Settings(celery_broker_url="redis://127.0.0.1:1/1", flower_basic_auth=auth)
+    monkeypatch.setattr(cli_monitor, "read_settings", lambda: settings)
+    monkeypatch.setattr("os.execve", lambda *_: pytest.fail("it was started"))
+
+    refused = CliRunner().invoke(command_line, ["flower"])
+
+    assert isinstance(refused.exception, ConfigurationError)
+    assert "never run open" in refused.exception.message
+
+
+def test_flower_is_read_with_the_password_only(
     installation: Installation, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """401 without it or with another, 200 with it; no command line shows it."""
-    refused = installation.run("flower", FLOWER_BASIC_AUTH="watch:")
-    assert (refused.code, "never run open" in refused.stderr) == (2, True)
     installation.environment |= {
         "CELERY_BROKER_URL": redis_server.url(1),
         "CELERY_RESULT_BACKEND": redis_server.url(2),

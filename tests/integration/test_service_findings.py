@@ -1,13 +1,17 @@
-"""What doctor finds of clocks, runs and an embedded home, without any process to ask."""
+"""What doctor and metrics tell of clocks, runs, freshness and what is away, with no worker up."""
 
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from ingest.simulator.server import SimulatorServer
+from market.clock import EXCHANGE_TZ
 from pipeline import service_findings
+from pipeline.metrics import read_metrics
 from pipeline.runtime import Runtime
 from pipeline.service_findings import (
     beat_findings,
@@ -19,7 +23,7 @@ from pipeline.service_findings import (
 from pipeline.settings import Settings
 from storage.run_records import RunState
 from storage.vital_signs import note_clock
-from tests.contract.ledger_words import batch, open_run
+from tests.contract.ledger_words import batch, claimed, commit, ok, open_run, stage
 from tests.fixtures.redis_server import RedisServer
 
 
@@ -77,3 +81,50 @@ def test_an_embedded_home_at_rest_lacks_nothing(runtime: Runtime) -> None:
     assert (broker.level, beat.level) == ("ok", "ok")
     assert "it has never ticked here; `quantsync up` keeps the schedule" in beat.says
     assert list(worker_findings(runtime)) == []
+
+
+def values(runtime: Runtime) -> dict[tuple[str, ...], float]:
+    """What a collector would read, by name and labels."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in read_metrics(runtime)
+        for sample in metric.samples
+    }
+
+
+def test_metrics_tell_how_many_sessions_have_settled_since_the_newest_complete_one(
+    tmp_path: Path, simulator: SimulatorServer
+) -> None:
+    """By the market's clock and calendar: over a weekend nothing becomes late."""
+    (tmp_path / "home").mkdir()
+    settings = Settings(quantsync_home=tmp_path / "home", quantsync_upstream=simulator.url)
+    runtime = Runtime(settings)
+    run = open_run(runtime.ledger, (batch("600519.SH"),))
+    assert stage(runtime.ledger, claimed(runtime.ledger, run), ok("600519.SH"))
+    assert commit(runtime.ledger, run)
+    behind = {}
+    for now in ("2025-03-07T16:00", "2025-03-10T10:00", "2025-03-12T16:00"):
+        simulator.clock.set(datetime.fromisoformat(now).replace(tzinfo=EXCHANGE_TZ))
+        read = values(runtime)
+        behind[now[5:10]] = read["quantsync_sessions_behind", "kline", "daily"]
+    runtime.database.dispose()
+
+    assert behind == {"03-07": 0, "03-10": 0, "03-12": 3}
+    assert read["quantsync_series", "kline", "daily"] == 1
+    assert read["quantsync_runs", "stocks", "daily", "live", "committed"] == 1
+    close = datetime(2025, 3, 7, 15, 0, tzinfo=EXCHANGE_TZ)
+    newest = read["quantsync_newest_session_timestamp_seconds", "kline", "daily"]
+    assert newest == close.timestamp()
+
+
+def test_metrics_say_that_the_database_is_away_and_tell_the_rest(tmp_path: Path) -> None:
+    """A scrape never fails for a part."""
+    settings = Settings(
+        quantsync_home=tmp_path, database_url="postgresql://nobody@127.0.0.1:1/nothing"
+    )
+
+    read = values(Runtime(settings))
+
+    assert read["quantsync_database_up",] == 0
+    assert read["quantsync_disk_free_bytes", "home"] > 0
+    assert ("quantsync_budget_up",) in read
