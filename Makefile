@@ -31,7 +31,7 @@ install = echo "installing $(1) into .venv" \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r $(1) \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 
-.PHONY: help setup sync test test-all soak reliability check contracts bench-sweep bench-market pacing fmt fmt-check lint types arch lock worker worker-admin beat flower \
+.PHONY: help setup sync test test-all soak reliability check contracts bench-sweep bench-market pacing fmt fmt-check lint types arch lock worker worker-admin beat flower metrics \
 	simulator up services clean
 
 help: ## Print the targets
@@ -125,12 +125,11 @@ worker-admin: $(RUNTIME) ## Run the worker for reports, email, backups and clean
 beat: $(RUNTIME) ## Run the scheduler
 	@$(CELERY) beat --loglevel INFO $(ARGS)
 
-# Flower reads the password from its environment: on the command line every user could see it.
 flower: $(RUNTIME) ## Run the monitor behind basic auth (FLOWER_BASIC_AUTH=user:password)
-	@export FLOWER_BASIC_AUTH="$${FLOWER_BASIC_AUTH:-$$([ ! -f .env ] || sed -n 's/^FLOWER_BASIC_AUTH=//p' .env)}"; \
-	[ -n "$$FLOWER_BASIC_AUTH" ] \
-		|| { echo "set FLOWER_BASIC_AUTH=user:password, here or in .env: Flower is never run open" >&2; exit 2; }; \
-	$(CELERY) flower --address="$${FLOWER_ADDRESS:-127.0.0.1}" $(ARGS)
+	@$(BIN)/quantsync flower $(ARGS)
+
+metrics: $(RUNTIME) ## Serve metrics for a collector (ARGS: --listen 127.0.0.1:9808)
+	@$(BIN)/quantsync metrics $(ARGS)
 
 simulator: $(RUNTIME) ## Run the market simulator
 	@$(BIN)/quantsync simulator $(ARGS)

@@ -29,13 +29,13 @@ class Means:
     recipients: Callable[[], Sequence[str]]
 
 
-@shared_task(name="admin_tasks.generate_report", queue="default", acks_late=True, max_retries=0)
+@shared_task(name="admin_tasks.generate_report", acks_late=True, max_retries=0)
 def generate_report(user_id: str, session: str | None = None) -> dict[str, Any]:
     """Make the report of a session (ISO 8601; None: the latest settled one). Idempotent."""
     return handed(Means).make(user_id, _day(session)).as_json()
 
 
-@shared_task(name="admin_tasks.send_report", queue="default", acks_late=True, max_retries=0)
+@shared_task(name="admin_tasks.send_report", acks_late=True, max_retries=0)
 def send_report(
     session: str | None = None, user_id: str = "schedule", to: Sequence[str] | None = None
 ) -> dict[str, Any]:

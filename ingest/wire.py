@@ -24,6 +24,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ingest.answers import read_within, refuse_non_answer, translated
+from ingest.clock_offset import clock_offset
 from ingest.domains import risk_domain
 from ingest.outages import Outages
 from ingest.pacing import Budget, Lane, Permit
@@ -45,6 +46,7 @@ class Exchange:
     Attributes:
         status: HTTP status, or None when no response came.
         elapsed_s: From the first byte sent to the last byte read, budget wait excluded.
+        clock_off_s: How far ahead of this machine's the upstream's clock is; None: not told.
     """
 
     domain: str
@@ -54,6 +56,7 @@ class Exchange:
     elapsed_s: float
     waited_s: float
     body: bytes = b""
+    clock_off_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -242,12 +245,13 @@ class UpstreamAdapter(HTTPAdapter):
             request.url = urlunsplit((base.scheme, base.netloc, target.path, target.query, ""))
         began = time.monotonic()
         status: int | None = None
-        body = b""
+        body, off_s = b"", None
         try:
             with _judging(permit, observation), _told_when_sent(permit):
                 with translated(target.hostname or "", domain):
                     response = super().send(request, **options)  # type: ignore[arg-type]
                     status = response.status_code
+                    off_s = clock_offset(response.headers.get("Date"), time.time())
                     body = read_within(response, read_s)
                 self._outages.clear(outage)
                 refuse_non_answer(response, body, domain, target.path)
@@ -264,8 +268,9 @@ class UpstreamAdapter(HTTPAdapter):
             raise
         finally:
             elapsed = time.monotonic() - began
+            waited = permit.waited_s
             observation.exchanges.append(
-                Exchange(domain, target.path, status, len(body), elapsed, permit.waited_s, body)
+                Exchange(domain, target.path, status, len(body), elapsed, waited, body, off_s)
             )
         observation._unjudged = (permit, f"{target.path}?{target.query}")  # noqa: SLF001
         observation.alive()

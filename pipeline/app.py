@@ -10,7 +10,8 @@ from pipeline.handing import hand_over_means
 from pipeline.loop_step import LoopPulse
 from pipeline.queues import DEFAULT_QUEUE, LIVE_PRIORITY, ROUTES, broker_priority, declared_queues
 from pipeline.settings import Settings, read_settings
-from scheduling.beat import Cron, beat_entries
+from scheduling.beat import BeatEntry, beat_entries, read_changes
+from scheduling.cron import Cron
 
 TASK_MODULES = (
     "pipeline.tasks",
@@ -94,14 +95,29 @@ def _beat_schedule(settings: Settings) -> dict[str, Any]:
                 "priority": broker_priority(LIVE_PRIORITY, settings.broker_url),
             },
         }
-        for name, entry in beat_entries(
-            reconcile_every_s=settings.reconcile_every_s, queue=DEFAULT_QUEUE
-        ).items()
+        for name, entry in schedule_entries(settings).items()
     }
 
 
+def schedule_entries(settings: Settings) -> dict[str, BeatEntry]:
+    """What beat sends, by name."""
+    return beat_entries(
+        reconcile_every_s=settings.reconcile_every_s,
+        changes=read_changes(settings.schedule),
+        without=() if settings.report_recipients else ("send_report",),
+    )
+
+
 def _celery_schedule(when: timedelta | Cron) -> Any:
-    return crontab(minute=when.minute, hour=when.hour) if isinstance(when, Cron) else when
+    if not isinstance(when, Cron):
+        return when
+    return crontab(
+        minute=when.minute,
+        hour=when.hour,
+        day_of_month=when.day_of_month,
+        month_of_year=when.month,
+        day_of_week=when.day_of_week,
+    )
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
@@ -128,6 +144,10 @@ def create_app(settings: Settings) -> Celery:
     celery.conf.update(celery_config(settings))
     celery.conf.imports = TASK_MODULES
     celery.steps["consumer"].add(LoopPulse)
+    if settings.log_format == "json":
+        from pipeline.logs import log_as_json  # noqa: PLC0415  (most installations need it not)
+
+        log_as_json()
     return celery
 
 

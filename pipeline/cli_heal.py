@@ -51,7 +51,8 @@ def _doctor(
     if contracts:
         check_contracts(write=write, as_json=as_json)
         return
-    from pipeline.diagnosis import ERROR, OK, examine  # noqa: PLC0415
+    from pipeline.diagnosis import examine  # noqa: PLC0415
+    from pipeline.findings import ERROR, OK  # noqa: PLC0415
 
     findings = examine(Runtime(read_settings()))
     broken = any(finding.level == ERROR for finding in findings)

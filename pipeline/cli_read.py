@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from market.bars import BarState, Dataset
 from market.boards import parse_board_code
 from market.clock import SystemClock
 from market.errors import UsageError
-from market.periods import FETCHED_PERIODS, parse_period
+from market.periods import parse_period
 from market.sessions import Window
 from market.symbols import parse_symbol
 from pipeline import output
@@ -27,6 +28,7 @@ from pipeline.cli_adjust import (
     read_adjusting,
 )
 from pipeline.cli_boards import NothingHeldError, print_changes, read_kind
+from pipeline.freshness import read_held
 from pipeline.kline_reading import (
     AnyPeriod,
     AsOfText,
@@ -40,11 +42,10 @@ from pipeline.kline_reading import (
 )
 from pipeline.options import From, Json, To, read_day
 from pipeline.pacing_reading import read_pacing
-from pipeline.pacing_view import openmetrics, pacing_json, pacing_lines
+from pipeline.pacing_view import pacing_json, pacing_lines
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
 from storage.aliases import read_aliases
-from storage.coverage import read_coverage
 from storage.queries import KLINE_COLUMNS, klines
 from storage.run_records import SUCCESSES, RunState, RunStatus
 
@@ -287,16 +288,23 @@ def _print_members(runtime: Runtime, board: str, on: date | None, *, as_json: bo
 def _status(
     as_json: Json = False,
     metrics: Annotated[
-        bool, typer.Option("--metrics", help="The request budgets in the OpenMetrics text format.")
+        bool,
+        typer.Option("--metrics", help="Everything as metrics, in the OpenMetrics text format."),
     ] = False,
 ) -> None:
     """What is held, how far it is complete, how requests are paced, and the newest runs."""
-    pacing = read_pacing(read_settings())
     if metrics:
-        sys.stdout.write(openmetrics(pacing))
+        from pipeline.attaching import attach  # noqa: PLC0415
+        from pipeline.metrics import exposition, read_metrics  # noqa: PLC0415
+
+        sys.stdout.write(exposition(read_metrics(Runtime(attach(read_settings())))))
         return
+    pacing = read_pacing(read_settings())
     runtime = Runtime(read_settings())
-    held = _held(runtime)
+    held = [
+        {**asdict(row), "dataset": row.dataset.value, "period": row.period.value}
+        for row in read_held(runtime.database)
+    ]
     running = runtime.ledger.runs(10, state=RunState.RUNNING)
     latest = runtime.ledger.runs(5)
     document: dict[str, Any] = {
@@ -335,27 +343,6 @@ def _outlook(runtime: Runtime, run: RunStatus) -> list[str]:
     from pipeline.diagnosis import outlook  # noqa: PLC0415  (Redis and Celery: if something runs)
 
     return outlook(runtime, run)
-
-
-def _held(runtime: Runtime) -> list[dict[str, Any]]:
-    rows = []
-    for dataset in Dataset:
-        for period in FETCHED_PERIODS:
-            series = read_coverage(runtime.database, dataset.value, period.value)
-            marks = [c.watermark for c in series.values() if c.watermark is not None]
-            if marks:
-                newest = max(marks)
-                rows.append(
-                    {
-                        "dataset": dataset.value,
-                        "period": period.value,
-                        "series": len(marks),
-                        "complete_from": min(c.ranges[0].start for c in series.values()),
-                        "complete_to": newest,
-                        "behind": sum(1 for mark in marks if mark < newest),
-                    }
-                )
-    return rows
 
 
 def _runs(

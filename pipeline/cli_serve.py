@@ -34,7 +34,8 @@ def _up(
     """Run the whole embedded stack until Ctrl-C: Redis, workers, scheduler, a simulator if asked.
 
     Scheduled runs begin by themselves: every 5 minutes of trading one sweep of the whole market and
-    the symbols of WATCH_LIST singly, the day's bars at 15:15, official minute bars after that.
+    the symbols of WATCH_LIST singly, the day's bars at 15:15, official minute bars and boards after
+    that; `quantsync schedule` prints them all.
     """
     from pipeline.embedded import EmbeddedStack  # noqa: PLC0415
     from pipeline.runtime import SIMULATOR, Runtime  # noqa: PLC0415

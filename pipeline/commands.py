@@ -52,6 +52,15 @@ COMMANDS = {
         "pipeline.cli_heal",
         "Look at everything a sync needs and at every run under way; each finding with its remedy.",
     ),
+    "schedule": Place(
+        "pipeline.cli_schedule",
+        "Print what the schedule will run, and what the gate of each run will say.",
+    ),
+    "inspect": Place("pipeline.cli_monitor", "What the workers do, and what waits in the queues."),
+    "metrics": Place("pipeline.cli_monitor", "Serve the metrics of `status --metrics` over HTTP."),
+    "flower": Place(
+        "pipeline.cli_monitor", "Run the monitor Flower behind basic auth; never without it."
+    ),
     "repair": Place(
         "pipeline.cli_heal",
         "Finish runs that are stuck, or abandon one. With --gaps: fetch only what is missing.",

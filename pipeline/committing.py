@@ -22,6 +22,7 @@ from pipeline.absences import record_absences
 from pipeline.broker import BrokerUnreachableError
 from pipeline.ex_rights import commit_events
 from pipeline.identity import process_identity
+from pipeline.log_fields import log_fields
 from pipeline.plans import SNAPSHOT_PARAM, extend_after_list, extend_after_sweep
 from pipeline.prices import settle_prices
 from pipeline.pulse import pulse, working_on
@@ -70,19 +71,20 @@ def commit_or_postpone(
     run.
     """
     said: dict[str, object] = {"run_id": run_id, "wave": wave}
-    try:
-        return commit_wave(runtime, run_id, wave, publish)
-    except StorageError as error:
-        if error.transient:
-            log.warning("wave %s of run %s is postponed: %s", wave, run_id, error)
-            return {**said, "postponed": error.message}
-        log.exception("wave %s of run %s cannot be committed: the run ends", wave, run_id)
-        runtime.ledger.end_run(run_id, RunState.FAILED, error.message)
-        return {**said, "failed": error.message}
-    except Exception as error:
-        # Nobody foresaw it, so nobody knows whether it will pass: the run's deadline decides.
-        log.exception("wave %s of run %s could not be committed", wave, run_id)
-        return {**said, "postponed": f"{type(error).__name__}: {error}"}
+    with log_fields(**said):
+        try:
+            return commit_wave(runtime, run_id, wave, publish)
+        except StorageError as error:
+            if error.transient:
+                log.warning("wave %s of run %s is postponed: %s", wave, run_id, error)
+                return {**said, "postponed": error.message}
+            log.exception("wave %s of run %s cannot be committed: the run ends", wave, run_id)
+            runtime.ledger.end_run(run_id, RunState.FAILED, error.message)
+            return {**said, "failed": error.message}
+        except Exception as error:
+            # Nobody foresaw it, so nobody knows whether it will pass: the run's deadline decides.
+            log.exception("wave %s of run %s could not be committed", wave, run_id)
+            return {**said, "postponed": f"{type(error).__name__}: {error}"}
 
 
 def commit_wave(runtime: Runtime, run_id: str, wave: int, publish: Publish) -> dict[str, object]:

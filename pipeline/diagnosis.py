@@ -2,42 +2,26 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-import redis
-
 from ingest.sources.contracts.kept import COMMAND, versions
-from market.errors import QuantsyncError
-from pipeline.broker import check_broker
-from pipeline.budgets import plain_redis_url
+from pipeline.findings import ERROR, OK, WARNING, Finding, asked, duration
 from pipeline.identity import is_known_dead
 from pipeline.runtime import Runtime
+from pipeline.service_findings import (
+    beat_findings,
+    broker_findings,
+    clock_findings,
+    failure_findings,
+    worker_findings,
+)
 from storage.files import check_writable
 from storage.recovery import OpenBatch
 from storage.run_records import RunStatus
 
-OK, WARNING, ERROR = "ok", "warning", "error"
 _NO_ROOM, _LITTLE_ROOM = 32 << 20, 1 << 30
 _SKEW_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        what: The part.
-        level: ``ok``, ``warning`` or ``error``.
-        says: What was found.
-        remedy: What to do about it; None if nothing.
-    """
-
-    what: str
-    level: str
-    says: str
-    remedy: str | None = None
 
 
 def examine(runtime: Runtime) -> list[Finding]:
@@ -45,13 +29,17 @@ def examine(runtime: Runtime) -> list[Finding]:
     findings = [_place("home", runtime.settings.home)]
     findings += [_place("lake", runtime.lake.root), _place("staging", runtime.staging.root)]
     findings.append(_akshare())
-    database = _asked(
+    database = asked(
         "database",
         lambda: _database(runtime),
         "check DATABASE_URL, and that the server is up; `quantsync up` and workers wait for it",
     )
-    findings += [database, *_broker(runtime)]
+    findings += [database, *broker_findings(runtime.settings)]
     if database.level != ERROR:
+        findings += worker_findings(runtime)
+        findings += beat_findings(runtime)
+        findings += clock_findings(runtime)
+        findings += failure_findings(runtime)
         findings.append(_reconciler(runtime))
         findings += _leases(runtime)
         findings += _runs(runtime)
@@ -101,19 +89,7 @@ def _deadline(status: RunStatus) -> str:
             f"its deadline passed {-left:.0f} s ago: the next reconciler commits what is there and "
             "ends it as partial"
         )
-    return f"whatever is not done in {_duration(left)} ends as partial"
-
-
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
-
-
-def _asked(what: str, ask: Callable[[], Finding], remedy: str) -> Finding:
-    try:
-        return ask()
-    except (QuantsyncError, redis.RedisError, OSError) as error:
-        return Finding(what, ERROR, str(error), remedy)
+    return f"whatever is not done in {duration(left)} ends as partial"
 
 
 def _place(what: str, folder: Path) -> Finding:
@@ -126,7 +102,7 @@ def _place(what: str, folder: Path) -> Finding:
             return Finding(what, WARNING, f"{folder} has {free >> 20} MiB left", "make room")
         return Finding(what, OK, f"{folder} can be written, {free >> 30} GiB left")
 
-    return _asked(what, look, "make room or give permission, or name another place")
+    return asked(what, look, "make room or give permission, or name another place")
 
 
 def _akshare() -> Finding:
@@ -157,28 +133,6 @@ def _database(runtime: Runtime) -> Finding:
     return Finding("database", OK, f"{address} can be written")
 
 
-def _broker(runtime: Runtime) -> Iterator[Finding]:
-    settings = runtime.settings
-    if settings.is_embedded:
-        yield Finding("broker", OK, "none is configured: commands bring their own (embedded)")
-        return
-
-    def answers() -> Finding:
-        check_broker()
-        return Finding("broker", OK, "answers")
-
-    def keeps_budgets() -> Finding:
-        url = plain_redis_url(settings.budget_url)
-        with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
-            client.ping()
-        return Finding("budget", OK, "its Redis answers")
-
-    yield _asked("broker", answers, "start it, or correct CELERY_BROKER_URL")
-    yield _asked(
-        "budget", keeps_budgets, "start Redis, or correct BUDGET_REDIS_URL: nothing is sent until"
-    )
-
-
 def _reconciler(runtime: Runtime) -> Finding:
     ago = runtime.recovery.reconciled_s()
     running = runtime.recovery.running()
@@ -187,7 +141,7 @@ def _reconciler(runtime: Runtime) -> Finding:
         return Finding("reconciler", OK, "no run is under way: there is nothing to heal")
     if ago is not None and ago < 3 * every:
         return Finding("reconciler", OK, f"looked {ago:.0f} s ago, and does every {every:.0f} s")
-    when = "never looked" if ago is None else f"last looked {_duration(ago)} ago"
+    when = "never looked" if ago is None else f"last looked {duration(ago)} ago"
     return Finding(
         "reconciler",
         ERROR,

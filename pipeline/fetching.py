@@ -26,6 +26,7 @@ from market.symbols import parse_stock
 from pipeline.doubting import judge
 from pipeline.ex_rights import ASKED, close_shows_none, fetch_events
 from pipeline.identity import process_identity
+from pipeline.log_fields import log_fields
 from pipeline.membership import fetch_member_pages, fetch_sweep
 from pipeline.patience import patiently
 from pipeline.proof import bars_proof
@@ -33,6 +34,7 @@ from pipeline.pulse import pulse, working_on
 from pipeline.retrying import retried
 from pipeline.runtime import Runtime
 from pipeline.sweeping import fetch_staged_quotes
+from pipeline.upstream_clocks import keep_clocks
 from pipeline.voiding import void_leases_of_the_dead
 from storage.errors import StorageError
 from storage.killpoints import KillPoint, reach
@@ -143,7 +145,7 @@ def fetch_batch(runtime: Runtime, run_id: str, batch_no: int) -> dict[str, objec
         What happened; ``given_back`` is there if the message should go to another worker.
     """
     said: dict[str, object] = {"run_id": run_id, "batch_no": batch_no}
-    with working_on(f"batch {batch_no} of run {run_id}"):
+    with working_on(f"batch {batch_no} of run {run_id}"), log_fields(**said):
         try:
             hold = _hold(runtime, run_id, batch_no)
             if hold is None:
@@ -216,6 +218,7 @@ def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
             routes, lane=lane, deadline=hold.deadline, alive=hold.alive
         ) as observation:
             _fetch_items(runtime, hold, plan, source, haul, observation)
+        keep_clocks(runtime.database, observation)
         return _stage(runtime, hold, plan, haul, observation.requests)
     except BatchInterruptedError:
         if STOPPING.is_set():

@@ -63,7 +63,7 @@ def examine_gaps(
         StorageError: A store cannot be read.
     """
     wanted = _wanted(runtime, names)
-    as_of = _latest_settled(runtime, upstream)
+    as_of = latest_settled(runtime, upstream)
     reach = {
         period: runtime.calendar.offset(as_of, 1 - sessions)
         for period, sessions in REACH_SESSIONS.items()
@@ -131,7 +131,7 @@ def _wanted(runtime: Runtime, names: Sequence[str] | None) -> dict[Dataset, list
     }
 
 
-def _latest_settled(runtime: Runtime, upstream: str) -> date:
+def latest_settled(runtime: Runtime, upstream: str) -> date:
     """The latest session that is over, by the clock of the market that is held.
 
     A simulated market whose simulator is not up has come as far as the newest run asked.

@@ -1,6 +1,6 @@
-"""The request budgets as ``quantsync status`` shows them: lines, JSON, and OpenMetrics."""
+"""The request budgets as ``quantsync status`` shows them: lines and JSON."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from ingest.budget_report import BudgetReport
@@ -8,7 +8,6 @@ from ingest.throttling import PaceState
 from pipeline.pacing_reading import Pacing
 
 _STORY_SHOWN = 8
-_PREFIX = "quantsync_budget"
 
 
 def pacing_json(pacing: Pacing) -> dict[str, Any]:
@@ -87,86 +86,3 @@ def _state(report: BudgetReport) -> str:
 
 def _word(state: PaceState) -> str:
     return state.value.replace("_", " ")
-
-
-def openmetrics(pacing: Pacing) -> str:
-    """The OpenMetrics text format, 1.0; a Redis that is away is ``quantsync_budget_up 0``."""
-    lines = [*_head("up", "gauge", "Whether the Redis that keeps the budgets answers.")]
-    lines.append(_sample("up", {}, int(pacing.unreachable is None)))
-    for name, kind, text, read in _METRICS:
-        samples = [
-            _sample(name + ("_total" if kind == "counter" else ""), _labels(report) | more, value)
-            for report in pacing.reports
-            for more, value in read(report)
-        ]
-        if samples:
-            lines += [*_head(name, kind, text), *samples]
-    return "\n".join([*lines, "# EOF"]) + "\n"
-
-
-def _head(name: str, kind: str, text: str) -> list[str]:
-    return [f"# TYPE {_PREFIX}_{name} {kind}", f"# HELP {_PREFIX}_{name} {text}"]
-
-
-def _labels(report: BudgetReport) -> dict[str, str]:
-    return {"domain": report.domain, "egress": report.egress}
-
-
-def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
-    pairs = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-    return f"{_PREFIX}_{name}{{{pairs}}} {value:.15g}" if pairs else f"{_PREFIX}_{name} {value}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-_Samples = list[tuple[dict[str, str], float]]
-
-
-def _one(value: float) -> _Samples:
-    return [({}, value)]
-
-
-def _states(report: BudgetReport) -> _Samples:
-    return [
-        ({f"{_PREFIX}_state": state.value}, int(state is report.facts.state)) for state in PaceState
-    ]
-
-
-def _next_probe(report: BudgetReport) -> _Samples:
-    due = report.facts.next_probe
-    return [] if due is None else _one(due.timestamp())
-
-
-def _windows(report: BudgetReport) -> _Samples:
-    return [({"window": str(window)}, window.count) for window in report.windows]
-
-
-_METRICS = (
-    ("state", "stateset", "How the upstream bears this address.", _states),
-    ("pace", "gauge", "Share of the permitted rate that is used.", lambda r: _one(r.facts.pace)),
-    (
-        "permitted_rate", "gauge", "Requests per second that the windows permit.",
-        lambda r: _one(r.permitted_rate),
-    ),
-    (
-        "effective_rate", "gauge", "Requests per second that are granted now.",
-        lambda r: _one(r.effective_rate),
-    ),
-    ("limit", "gauge", "Requests permitted in each window.", _windows),
-    (
-        "used", "gauge", "Requests granted within each window until now.",
-        lambda r: [({"window": window}, used) for window, used in r.used.items()],
-    ),
-    (
-        "waiting", "gauge", "Requests that wait for a permit.",
-        lambda r: [({"lane": lane}, number) for lane, number in r.waiting.items()],
-    ),
-    ("next_probe_timestamp_seconds", "gauge", "When the next probe of a ban is due.", _next_probe),
-    ("granted", "counter", "Permits.", lambda r: _one(r.facts.granted)),
-    ("signs", "counter", "Throttling signs.", lambda r: _one(r.facts.signs_total)),
-    ("bans", "counter", "Bans.", lambda r: _one(r.facts.bans)),
-    ("probes", "counter", "Probes sent in bans.", lambda r: _one(r.facts.probes)),
-)  # fmt: skip
-"""Name, type, help, and what a budget has to say of it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 from celery import chord
@@ -59,6 +60,23 @@ def publish_batches(run_id: str, wave: int, queue: str, numbers: Sequence[int]) 
     runtime.recovery.mark_published(run_id, numbers)
 
 
+def ask_for_report(session: date) -> None:
+    """Have the report of a session made and mailed.
+
+    Raises:
+        BrokerUnreachableError: The broker does not take the request.
+    """
+    with _broker_needed(f"the report of {session}"):
+        _declare(queues.DEFAULT_QUEUE)
+        app.send_task(
+            "admin_tasks.send_report",
+            kwargs={"session": session.isoformat()},
+            queue=queues.DEFAULT_QUEUE,
+            priority=queues.broker_priority(queues.LIVE_PRIORITY, app.conf.broker_url),
+            retry_policy=_BRIEFLY,
+        )
+
+
 def waiting_messages(queue: str) -> int:
     """How many messages of a queue no worker has taken.
 
@@ -69,6 +87,21 @@ def waiting_messages(queue: str) -> int:
         bound = app.amqp.queues[queue](connection.default_channel)
         bound.declare()
         return int(bound.queue_declare().message_count)
+
+
+def queue_depths() -> dict[str, int]:
+    """How many messages of each queue no worker has taken.
+
+    Raises:
+        BrokerUnreachableError: The broker does not say.
+    """
+    with _broker_needed("the lengths of the queues"), _connected() as connection:
+        depths = {}
+        for name in queues.ALL_QUEUES:
+            bound = app.amqp.queues[name](connection.default_channel)
+            bound.declare()
+            depths[name] = int(bound.queue_declare().message_count)
+    return depths
 
 
 def forget_messages(queue_names: Sequence[str]) -> None:

@@ -10,25 +10,20 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import SettingsConfigDict
 
-from admin_tasks.addresses import (
-    InvalidAddressError,
-    parse_mailbox,
-    parse_mailboxes,
-    split_mailboxes,
-)
 from ingest.domains import EASTMONEY, SINA, TENCENT
 from ingest.rates import RateWindow, parse_windows
 from ingest.simulator import defaults
 from market.errors import ConfigurationError
 from market.periods import Period
 from market.sessions import SESSION_CLOSE, SETTLED_AT
+from pipeline.admin_settings import AdminSettings
+from scheduling.beat import read_changes
 
 LOCAL_BROKER = "redis://localhost:6379/1"
 LOCAL_BACKEND = "redis://localhost:6379/2"
-SHORTEST_MINUTES = 90
 
 
 _REDIS = ("redis", "rediss", "redis+socket")
@@ -59,7 +54,7 @@ def _check_port(url: str) -> None:
         raise ValueError("its port is no number up to 65535") from error
 
 
-class Settings(BaseSettings):
+class Settings(AdminSettings):
     """What can be configured, with its default."""
 
     model_config = SettingsConfigDict(
@@ -182,6 +177,9 @@ class Settings(BaseSettings):
     schedule_enabled: bool = Field(
         default=False, description="Reconcilers begin the runs of slots that beat missed"
     )
+    schedule: str | None = Field(
+        default=None, description="Changes of the schedule: name=when; … (docs/scheduling.md)"
+    )
     watch_list: str | None = Field(
         default=None, description="Symbols whose 5m bars each tick fetches singly, beside the sweep"
     )
@@ -194,33 +192,6 @@ class Settings(BaseSettings):
     lake_dir: Path | None = Field(
         default=None, description="Folder all workers see; unset: lake in the home"
     )
-    reports_dir: Path | None = Field(
-        default=None, description="Folder of the reports; unset: reports in the home"
-    )
-    report_font: Path | None = Field(
-        default=None, description="Font file with Chinese; unset: the best one installed"
-    )
-    backup_dir: Path | None = Field(
-        default=None, description="Folder of the backups; unset: backups in the home"
-    )
-    backup_keep_daily: int = Field(
-        default=7, ge=0, description="So many days with a backup keep their newest one"
-    )
-    backup_keep_weekly: int = Field(default=4, ge=0, description="So many weeks")
-    backup_keep_monthly: int = Field(default=12, ge=0, description="So many months")
-    pg_bin_dir: Path | None = Field(
-        default=None, description="Folder of pg_dump and pg_restore; unset: on the PATH"
-    )
-    log_retention_days: float = Field(default=30.0, ge=0, description="0: logs stay for ever")
-    ledger_retention_days: float = Field(
-        default=365.0, ge=0, description="Runs that nothing rests on leave the ledger; 0: never"
-    )
-    revision_retention_days: float = Field(
-        default=0.0, ge=0, description="Bars that others replaced are dropped; 0: never"
-    )
-    sql_minute_retention: int = Field(
-        default=0, ge=0, description="Days of minute bars in SQL; the lake keeps all; 0: all"
-    )
     quant_concurrency: int = Field(default=8, ge=1, description="Threads of the quant worker")
     simulator_seed: int = defaults.SEED
     simulator_symbols: int = Field(default=defaults.SYMBOLS, ge=5)
@@ -228,35 +199,9 @@ class Settings(BaseSettings):
         default="2025-12-31T16:00:00+08:00", description="Its clock; system: this machine's"
     )
 
-    smtp_host: str | None = Field(
-        default=None, description="Mail server; unset: no email can be sent"
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Logs of workers and beat: lines, or a JSON object each"
     )
-    smtp_port: int | None = Field(
-        default=None, ge=1, le=65535, description="Unset: 587, 465 or 25, by SMTP_SECURITY"
-    )
-    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
-    smtp_user: str | None = Field(default=None, description="Unset: no login")
-    smtp_password: SecretStr | None = None
-    smtp_from: str | None = Field(default=None, description="Address that emails come from")
-    smtp_verify: bool = Field(
-        default=True, description="Whether the mail server's certificate is checked"
-    )
-    smtp_ca_file: Path | None = Field(
-        default=None, description="Certificates trusted instead of the system's"
-    )
-    smtp_timeout_s: float = Field(
-        default=60.0, gt=0, description="An answer of the mail server is waited for so long"
-    )
-    email_max_attempts: int = Field(
-        default=5, ge=1, le=10, description="A recipient that is deferred so often is given up"
-    )
-    email_retry_s: float = Field(
-        default=30.0, gt=0, description="Pause before the second try, then twice as long each time"
-    )
-    report_recipients: str | None = Field(
-        default=None, description="Who gets reports: addresses between commas"
-    )
-
     flower_basic_auth: str | None = Field(
         default=None, description="user:password of the monitor; it is never run open"
     )
@@ -280,21 +225,12 @@ class Settings(BaseSettings):
             raise ValueError(f"use {', '.join(known)}, each once and in the order wanted, or none")
         return text
 
-    @field_validator("smtp_from")
+    @field_validator("schedule")
     @classmethod
-    def _one_address(cls, text: str | None) -> str | None:
+    def _known_schedule(cls, text: str | None) -> str | None:
         try:
-            _ = text is None or parse_mailbox(text)
-        except InvalidAddressError as error:
-            raise ValueError(error.message) from error
-        return text
-
-    @field_validator("report_recipients")
-    @classmethod
-    def _addresses(cls, text: str | None) -> str | None:
-        try:
-            _ = parse_mailboxes(text or "")
-        except InvalidAddressError as error:
+            read_changes(text)
+        except ConfigurationError as error:
             raise ValueError(error.message) from error
         return text
 
@@ -304,16 +240,6 @@ class Settings(BaseSettings):
         if at.tzinfo is not None or at < SESSION_CLOSE:
             raise ValueError("give a time of day in Shanghai, not before the close at 15:00")
         return at
-
-    @field_validator("sql_minute_retention")
-    @classmethod
-    def _longer_than_the_reach(cls, days: int) -> int:
-        if 0 < days < SHORTEST_MINUTES:
-            raise ValueError(
-                f"give 0 or {SHORTEST_MINUTES} and more: what is fetched is compared with the bars "
-                "in SQL, and 5m bars reach back 40 sessions"
-            )
-        return days
 
     @field_validator(*_SCHEMES)
     @classmethod
@@ -374,11 +300,6 @@ class Settings(BaseSettings):
     def reports_path(self) -> Path:
         """Folder of reports, and of everything else that may be attached to an email."""
         return (self.reports_dir or self.home / "reports").expanduser().absolute()
-
-    @property
-    def report_addresses(self) -> tuple[str, ...]:
-        """Who gets reports, each as it was written; none if nobody does."""
-        return tuple(split_mailboxes(self.report_recipients or ""))
 
     @property
     def backup_path(self) -> Path:

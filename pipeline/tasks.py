@@ -7,12 +7,17 @@ from typing import Any
 
 from celery import shared_task
 from celery.exceptions import Reject
-from celery.signals import beat_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    beat_init,
+    task_failure,
+    task_success,
+    worker_ready,
+    worker_shutting_down,
+)
 
 from pipeline import publishing
 from pipeline.publishing import publish_wave
 from pipeline.runtime import current_runtime
-from scheduling.steady_need import ScheduleTooDenseError
 
 
 @shared_task(name="pipeline.fetch_batch", acks_late=True, max_retries=3, default_retry_delay=5)
@@ -45,21 +50,52 @@ def reconcile() -> dict[str, object]:
 @shared_task(name="pipeline.tick", acks_late=True, max_retries=0)
 def tick(name: str) -> dict[str, object]:
     """A beat of the schedule: begin the run of the slot that is due, unless it has begun."""
-    from pipeline.ticks import begin_due  # noqa: PLC0415
+    from pipeline.ticks import tick as serve  # noqa: PLC0415
 
-    return {"run_id": begin_due(current_runtime(), name, publish_wave)}
+    return {"run_id": serve(current_runtime(), name, publish_wave)}
+
+
+@shared_task(name="pipeline.repair_gaps", acks_late=True, max_retries=0)
+def repair_gaps() -> dict[str, object]:
+    """At night: begin the runs that fetch what is missing."""
+    from pipeline.upkeep import repair_gaps as repair  # noqa: PLC0415
+
+    return {"run_ids": repair(current_runtime(), publish_wave)}
+
+
+@shared_task(name="pipeline.report_when_final", acks_late=True, max_retries=0)
+def report_when_final() -> dict[str, object]:
+    """After the close: have the day's report sent once its runs have ended."""
+    from pipeline.upkeep import send_report_when_final  # noqa: PLC0415
+
+    session = send_report_when_final(current_runtime(), publishing.ask_for_report)
+    return {"session": session and session.isoformat()}
 
 
 @beat_init.connect
-def refuse_what_cannot_keep_up(**_signal: object) -> None:
-    """Beat does not start where its schedule needs more requests than are permitted."""
-    from pipeline.ticks import check_schedule  # noqa: PLC0415
+def begin_beat(sender: Any = None, **_signal: object) -> None:
+    """Beat does not start with a schedule that cannot work; then it shows that it lives."""
+    from pipeline.beat_life import begin  # noqa: PLC0415
 
-    try:
-        check_schedule(current_runtime())
-    except ScheduleTooDenseError as error:
-        # Celery logs what a handler raises and goes on, but for this.
-        raise SystemExit(f"beat does not start: {error}") from error
+    begin(current_runtime(), sender.app)
+
+
+@task_failure.connect
+def note_that_it_failed(
+    sender: Any = None, task_id: str = "", exception: object = None, **_signal: object
+) -> None:
+    """A task that raises stands in the ledger until it succeeds again."""
+    from pipeline.task_failures import failed  # noqa: PLC0415
+
+    failed(current_runtime(), str(sender.name), task_id, exception)
+
+
+@task_success.connect
+def note_that_it_succeeded(sender: Any = None, **_signal: object) -> None:
+    """Its failure is history."""
+    from pipeline.task_failures import succeeded  # noqa: PLC0415
+
+    succeeded(current_runtime(), str(sender.name))
 
 
 @worker_ready.connect

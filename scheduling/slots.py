@@ -4,11 +4,18 @@ A slot belongs to the market's day, not to the moment at which some clock ticks:
 late, twice, or from a second scheduler means the same slot, and one run serves it.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 
 from market.clock import EXCHANGE_TZ, in_shanghai
+from market.errors import ConfigurationError
 from market.sessions import TradingCalendar
+
+
+class WrongSlotsError(ConfigurationError):
+    """Slots that cannot be read, or that lie outside the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,31 @@ class SlotRule:
             at += timedelta(minutes=self.every_min)
         return slots
 
+    def changed(self, text: str) -> "SlotRule":
+        """The same rule with other instants; the ranges without slots stay.
+
+        Args:
+            text: ``16:10`` for one slot, or ``09:35-15:10/10``: first, last, minutes between.
+
+        Raises:
+            WrongSlotsError: Neither, or all of them lie where there are none.
+        """
+        found = _SLOTS.fullmatch(text.strip())
+        if found is None:
+            raise _wrong_slots(text)
+        try:
+            first = time.fromisoformat(found["first"])
+            last = time.fromisoformat(found["last"] or found["first"])
+        except ValueError:
+            raise _wrong_slots(text) from None
+        every = int(found["every"] or self.every_min)
+        if last < first or every < 1:
+            raise _wrong_slots(text)
+        changed = replace(self, every_min=every, first=first, last=last)
+        if not changed.of_session(datetime(2000, 1, 3, tzinfo=EXCHANGE_TZ)):
+            raise _wrong_slots(text)
+        return changed
+
     def due(self, now: datetime, calendar: TradingCalendar) -> datetime | None:
         """The latest slot that has come in the session of ``now``; None before it, and on days off.
 
@@ -66,3 +98,27 @@ AFTER_CLOSE = SlotRule(every_min=5, first=time(15, 15), last=time(15, 15))
 
 AFTER_DAILY = SlotRule(every_min=5, first=time(15, 20), last=time(15, 20))
 """The day's official minute bars, symbol by symbol behind everything else."""
+
+CONCEPTS = SlotRule(every_min=5, first=time(15, 25), last=time(15, 25))
+"""The list of concepts, their members, and their bars of the day."""
+
+INDUSTRIES = SlotRule(every_min=5, first=time(15, 30), last=time(15, 30))
+"""The same of the industries."""
+
+SLOT_RULES: Mapping[str, SlotRule] = {
+    "stocks_5m": FIVE_MINUTES,
+    "stocks_daily": AFTER_CLOSE,
+    "stocks_5m_final": AFTER_DAILY,
+    "concepts_daily": CONCEPTS,
+    "industries_daily": INDUSTRIES,
+}
+"""The slots of each scheduled run, by the name that ticks carry."""
+
+_SLOTS = re.compile(r"(?P<first>\d\d:\d\d)(-(?P<last>\d\d:\d\d)/(?P<every>\d{1,3}))?")
+
+
+def _wrong_slots(text: str) -> WrongSlotsError:
+    return WrongSlotsError(
+        f"{text!r} names no slots: use one instant of the day in Shanghai, such as 16:10, or "
+        "first, last and minutes between them, such as 09:35-15:10/10; not all in the lunch break"
+    )

@@ -114,6 +114,7 @@ class Ledger:
                     token=token,
                     owner=owner,
                     lease_until=now + lease_s,
+                    claimed_at=now,
                     attempt=sync_batch.c.attempt + 1,
                     done=0,
                 )
@@ -293,6 +294,7 @@ class Ledger:
                     token=token,
                     owner=owner,
                     lease_until=now + lease_s,
+                    claimed_at=now,
                     attempt=sync_wave.c.attempt + 1,
                 )
             )

@@ -1,7 +1,7 @@
 """What every file of the lake was when it was written.
 
 Revision ID: 0008
-Revises: 0006
+Revises: 0007
 """
 
 import sqlalchemy as sa

@@ -150,5 +150,5 @@ def test_doctor_names_what_is_wrong_and_the_remedy(arena: Arena) -> None:
 
     assert ill.code == 1
     wrong = {f["what"]: f for f in ill.json["findings"] if f["level"] == "error"}
-    assert set(wrong) == {"broker", "budget", "lake"}
+    assert set(wrong) == {"backend", "broker", "budget", "lake"}
     assert all(f["remedy"] for f in wrong.values())

@@ -9,9 +9,11 @@ from ingest.budget_report import BudgetReport, PaceFacts, Transition
 from ingest.rates import parse_windows
 from ingest.throttling import PaceState
 from market.clock import EXCHANGE_TZ
+from pipeline.metrics import exposition
 from pipeline.output import json_text
+from pipeline.pacing_metrics import pacing_metrics
 from pipeline.pacing_reading import Pacing
-from pipeline.pacing_view import openmetrics, pacing_json, pacing_lines
+from pipeline.pacing_view import pacing_json, pacing_lines
 
 NOW = datetime(2026, 1, 5, 10, 32, tzinfo=EXCHANGE_TZ)
 BANNED = BudgetReport(
@@ -44,7 +46,7 @@ def samples(pacing: Pacing) -> dict[tuple[str, tuple[tuple[str, str], ...]], flo
     """As a collector reads them."""
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(openmetrics(pacing))
+        for family in text_string_to_metric_families(exposition(pacing_metrics(pacing)))
         for sample in family.samples
     }
 

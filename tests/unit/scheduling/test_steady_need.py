@@ -5,6 +5,7 @@ import pytest
 from ingest.rates import parse_windows
 from scheduling.steady_need import (
     ScheduleTooDenseError,
+    nightly_need,
     permits_within,
     seconds_for,
     steady_need,
@@ -33,6 +34,13 @@ def test_one_symbol_too_many_is_refused_with_the_number_that_fits() -> None:
         steady_need(5_500, 81, LIVE).check()
 
 
+def test_ticks_that_come_half_as_often_may_need_twice_as_much() -> None:
+    """Every ten minutes 215 symbols fit, and the message counts in tens."""
+    steady_need(5_500, 215, LIVE, 600).check()
+    with pytest.raises(ScheduleTooDenseError, match=r"10-minute sync .* in 10 minutes"):
+        steady_need(5_500, 216, LIVE, 600).check()
+
+
 @pytest.mark.parametrize(
     ("requests", "seconds"), [(0, 0), (1, 0), (2, 1), (180, 179), (181, 300), (5_500, 9_000)]
 )
@@ -45,3 +53,43 @@ def test_permits_are_those_of_all_windows_together() -> None:
     """The narrowest decides."""
     assert permits_within(LIVE, 300) == 180
     assert permits_within(LIVE, 60) == 36
+
+
+RUNS = ("stocks_5m", "stocks_daily", "stocks_5m_final", "concepts_daily", "industries_daily")
+BOARDS = {"concepts_daily": 480, "industries_daily": 90}
+
+
+def test_the_runs_after_the_close_end_before_the_next_session() -> None:
+    """Lists are small beside the symbols that are fetched singly: 6,400 of 38,880 requests."""
+    need = nightly_need(RUNS, listed=5_500, boards=BOARDS, members_by_page=False, windows=LIVE)
+    need.check()
+
+    assert dict(need.requests) == {
+        "stocks_daily": 155,
+        "stocks_5m_final": 5_500,
+        "concepts_daily": 5 + 55 + 480,
+        "industries_daily": 1 + 55 + 90,
+    }
+    assert need.permitted == 38_880
+
+
+def test_a_night_that_is_too_short_is_refused_with_what_would_help() -> None:
+    """A request every 12 seconds; without minute bars it would do."""
+    slow = parse_windows("1/12s")
+    known = {"listed": 5_500, "boards": BOARDS, "members_by_page": False, "windows": slow}
+    with pytest.raises(ScheduleTooDenseError, match="SCHEDULE=stocks_5m_final=off"):
+        nightly_need(RUNS, **known).check()  # type: ignore[arg-type]
+
+    nightly_need([r for r in RUNS if r != "stocks_5m_final"], **known).check()  # type: ignore[arg-type]
+
+
+def test_members_by_page_cost_two_requests_a_board_and_unknown_boards_are_assumed() -> None:
+    need = nightly_need(
+        ["concepts_daily"],
+        listed=0,
+        boards={"concepts_daily": 0},
+        members_by_page=True,
+        windows=LIVE,
+    )
+
+    assert dict(need.requests) == {"concepts_daily": 6 + 1_200 + 600}
