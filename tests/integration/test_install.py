@@ -219,14 +219,14 @@ def test_the_command_sees_the_settings_of_the_services(
     wrapper.write_text(text)
     environment = {"PATH": os.environ["PATH"], "QUANTSYNC_ENV_FILE": str(tmp_path / "settings")}
     done = subprocess.run(
-        ["sh", wrapper, "a word"], env=environment, capture_output=True, text=True, check=False
+        ["sh", str(wrapper), "a word"], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr, done.returncode) == (f"{value}|a word", "", 0)
 
 
 def test_the_command_without_settings_says_what_to_do(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "QUANTSYNC_ENV_FILE": str(tmp_path / "none")}
-    command = [DEPLOY / "bin" / "quantsync", "status"]
+    command = [str(DEPLOY / "bin" / "quantsync"), "status"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert str(tmp_path / "none") in done.stderr

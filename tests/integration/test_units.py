@@ -48,7 +48,8 @@ def celery_context(unit: Unit) -> Context:
     above.obj = CLIContext(app=app, no_color=True, workdir=None)
     command = celery_command.get_command(above, name)
     assert command is not None
-    return command.make_context(name, arguments, parent=above)
+    context: Context = command.make_context(name, arguments, parent=above)
+    return context
 
 
 @pytest.mark.services
