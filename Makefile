@@ -18,6 +18,8 @@ DEV := .venv/.stamp-dev
 CELERY := $(BIN)/celery -A pipeline.app
 RABBITMQ := $(firstword $(wildcard /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server) \
 	$(shell command -v rabbitmq-server))
+SERVICE_PACKAGES := $(strip $(if $(RABBITMQ),,rabbitmq-server) \
+	$(if $(shell command -v systemd-analyze),,systemd))
 
 # The locks are complete, so nothing is resolved; the project's own build needs only what they hold.
 install = echo "installing $(1) into .venv" \
@@ -132,11 +134,11 @@ up: $(RUNTIME) ## Run the whole embedded stack in the foreground
 	@$(BIN)/quantsync up $(ARGS)
 
 # The tests start their own node, so the package's service must not start: the policy file says so.
-services: ## Install what the tests need and pip cannot give: RabbitMQ (does nothing if present)
-ifeq ($(RABBITMQ),)
+services: ## Install what the tests need and pip cannot give: RabbitMQ, systemd's tools (does nothing if present)
+ifneq ($(SERVICE_PACKAGES),)
 	@command -v apt-get > /dev/null \
-		|| { echo "RabbitMQ is missing and there is no apt-get here: install rabbitmq-server" >&2; exit 1; }
-	@echo "installing rabbitmq-server"
+		|| { echo "there is no apt-get here: install $(SERVICE_PACKAGES)" >&2; exit 1; }
+	@echo "installing $(SERVICE_PACKAGES)"
 	@sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	policy=/usr/sbin/policy-rc.d; \
 	if [ ! -e $$policy ]; then \
@@ -146,7 +148,7 @@ ifeq ($(RABBITMQ),)
 	fi; \
 	$$sudo apt-get update -qq; \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		rabbitmq-server
+		$(SERVICE_PACKAGES)
 else
 	@:
 endif
