@@ -83,6 +83,11 @@ if [ $with_venv = yes ]; then
         || fail "$("$python" --version) is too old: install Python 3.11 or newer, or name it with --python"
     "$python" -c 'import ensurepip' 2> /dev/null \
         || fail "$python cannot make virtual environments: install the package python3-venv"
+    if [ -z "$root" ] && [ $is_root = yes ]; then
+        found=$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')
+        runuser -u nobody -- "$found" -c '' 2> /dev/null \
+            || fail "$found is closed to all but root, so the services could not run it: name another with --python"
+    fi
 fi
 
 # --- Each step looks first, and changes only what differs ----------------------------------------------
