@@ -191,7 +191,7 @@ def test_other_sources_are_another_release(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "value"),
     [
-        ("EGRESS_ID=east", "east"),
+        ("QUANTSYNC_HOME=/elsewhere\nEGRESS_ID=east", "east"),
         ('EGRESS_ID="east 1"', "east 1"),
         ("EGRESS_ID=a$HOME`id`;#", "a$HOME`id`;#"),
         ("EGRESS_ID=a=b", "a=b"),
@@ -222,6 +222,13 @@ def test_the_command_sees_the_settings_of_the_services(
         ["sh", str(wrapper), "a word"], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr, done.returncode) == (f"{value}|a word", "", 0)
+
+
+def test_settings_of_the_installer_are_what_the_command_is_made_for() -> None:
+    text = (DEPLOY / "bin" / "quantsync").read_text()
+    given, _ = read_env_file(DEPLOY / "quantsync.env")
+    assert f"HOME={given['QUANTSYNC_HOME']} " in text
+    assert f"/{SETTINGS}" in text
 
 
 def test_the_command_without_settings_says_what_to_do(tmp_path: Path) -> None:

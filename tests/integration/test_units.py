@@ -212,6 +212,21 @@ def test_a_service_that_hangs_is_found_in_the_time_of_the_embedded_stack() -> No
         assert float(unit.one("WatchdogSec")) == Settings().hang_after_s
 
 
+def test_a_wrong_setting_ends_a_service_for_good_and_is_named(tmp_path: Path) -> None:
+    """Trying again would not help, and would hide the reason below a thousand others."""
+    environment = {**os.environ, "QUANTSYNC_HOME": str(tmp_path), "HANG_AFTER_S": "soon"}
+    words = started(read_unit("quantsync-beat.service"))
+    ended = subprocess.run(
+        [sys.executable, "-m", "celery", *words[1:]],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "HANG_AFTER_S='soon'" in ended.stderr
+    for service in SERVICES:
+        unit = read_unit(service)
+        assert int(unit.one("RestartPreventExitStatus")) == ended.returncode
+        assert unit.one("Restart") == "always"
+
+
 def test_the_template_is_the_quant_worker_under_other_names() -> None:
     template = DEPLOY / "systemd" / "quantsync-worker-quant@.service"
     assert template.read_text() == (DEPLOY / "systemd/quantsync-worker-quant.service").read_text()
