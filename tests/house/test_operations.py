@@ -12,13 +12,16 @@ RUNBOOK = ROOT / "docs" / "operations.md"
 UNITS = {*SERVICES, "quantsync.target"}
 
 
+FENCED = re.compile(r"^ *```\w*\n(.*?)^ *```$", flags=re.MULTILINE | re.DOTALL)
+
+
 def code() -> list[str]:
     """Lines of console blocks that are typed, and what stands between backticks elsewhere."""
     text = RUNBOOK.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    typed = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
-    prose = re.sub(r"^```\w*\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    return typed + [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+    lines = [line.strip() for block in FENCED.findall(text) for line in block.splitlines()]
+    typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    spans = re.findall(r"`([^`]+)`", FENCED.sub("", text))
+    return typed + [" ".join(span.split()) for span in spans]
 
 
 def commands() -> list[list[str]]:

@@ -254,7 +254,7 @@ def test_a_whole_installation_runs_from_its_own_python(root: Path) -> None:
         [current / "bin/python", "-c", code],
         env=environment, cwd=root, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert Path(ran.stdout).is_relative_to(current.resolve())
+    assert Path(ran.stdout).is_relative_to(current)
     shebang = (current / "bin/quantsync").read_text().splitlines()[0]
     assert shebang.startswith("#!/opt/quantsync/releases/0.1.0-")
     for words in (
