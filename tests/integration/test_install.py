@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,19 @@ def test_another_prefix_stands_in_every_file_that_names_the_program(root: Path) 
     assert "ExecStart=/srv/quantsync/current/bin/celery " in worker
 
 
+def test_the_runbook_removes_every_file_that_was_installed_but_data(root: Path) -> None:
+    install("--root", root, "--without-venv")
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith("$ sudo rm -r /etc")]
+    removed = line.split()[4:]
+    kept = ("/var/", "/etc/quantsync/", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow")
+    files = [f"/{path.relative_to(root)}" for path in root.rglob("*") if path.is_file()]
+    files = [file for file in files if not file.startswith((*kept, "/etc/.pwd.lock"))]
+    assert files
+    assert [f for f in files if not any(fnmatch(f, pattern) for pattern in removed)] == []
+    assert "/opt/quantsync" in removed
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -240,9 +254,12 @@ def test_the_command_without_settings_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.lengthy
+@pytest.mark.timeout(1200)
 def test_a_whole_installation_runs_from_its_own_python(root: Path) -> None:
     """With every package of the lock, by its hash, and nothing of this working copy."""
     done = install("--root", root, "--python", sys.executable)
+    if "NewConnectionError" in done.stderr or "NameResolutionError" in done.stderr:
+        pytest.skip("no package index can be reached")
     assert done.returncode == 0, done.stderr
     again = install("--root", root, "--python", sys.executable)
     assert "nothing to change" in again.stdout
