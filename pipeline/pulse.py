@@ -9,7 +9,7 @@ process: whether one thread hangs, or all of it stands still.
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,21 +63,24 @@ def hanging(after_s: float) -> list[str]:
         return [what for what, at in _work.values() if at < oldest]
 
 
-def beat_into(file: Path, hang_after_s: float) -> threading.Thread:
-    """Touch a file every second from now on, but not while any work hangs.
+def beat_into(
+    file: Path | None, hang_after_s: float, lives: Callable[[], None]
+) -> threading.Thread:
+    """Show every second from now on that this process lives, but not while any work hangs.
 
     Args:
-        file: Whoever watches this process looks at its age.
+        file: It is touched: whoever watches this process looks at its age. None: no file is.
         hang_after_s: Work without a pulse for so long hangs.
+        lives: Called each time, for whoever watches this process otherwise.
     """
     thread = threading.Thread(
-        target=_beat, args=(file, hang_after_s), name="quantsync-pulse", daemon=True
+        target=_beat, args=(file, hang_after_s, lives), name="quantsync-pulse", daemon=True
     )
     thread.start()
     return thread
 
 
-def _beat(file: Path, hang_after_s: float) -> None:
+def _beat(file: Path | None, hang_after_s: float, lives: Callable[[], None]) -> None:
     said: list[str] = []
     while True:
         stuck = hanging(hang_after_s)
@@ -85,8 +88,14 @@ def _beat(file: Path, hang_after_s: float) -> None:
             log.error("no sign of life for %.0f s from %s", hang_after_s, ", ".join(stuck))
         said = stuck
         if not stuck:
-            try:
-                file.touch()
-            except OSError as error:
-                log.warning("the sign of life %s cannot be written: %s", file, error)
+            lives()
+            _touch(file)
         time.sleep(_BEAT_S)
+
+
+def _touch(file: Path | None) -> None:
+    try:
+        if file is not None:
+            file.touch()
+    except OSError as error:
+        log.warning("the sign of life %s cannot be written: %s", file, error)

@@ -4,6 +4,7 @@ Every field is an environment variable of the same name in capitals; ``.env`` in
 directory is read too. ``.env.example`` lists them all.
 """
 
+import os
 import re
 from datetime import date, time
 from pathlib import Path
@@ -343,6 +344,14 @@ def use_settings(settings: Settings) -> None:
     """Make these the settings of this process, as the embedded stack does with its own broker."""
     global _current  # noqa: PLW0603
     _current = settings
+
+
+def systemd_socket() -> str | None:
+    """Where systemd listens for the states of this service; None for a process that is none.
+
+    systemd sets it, no operator does: so it is no setting.
+    """
+    return os.environ.get("NOTIFY_SOCKET") or None
 
 
 def _from_environment() -> Settings:

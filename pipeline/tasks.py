@@ -109,6 +109,8 @@ def look_for_the_stuck(sender: Any = None, **_signal: object) -> None:
 @worker_shutting_down.connect
 def give_batches_back(**_signal: object) -> None:
     """A worker that is asked to stop finishes the item in hand, not the batch."""
-    from pipeline.fetching import STOPPING  # noqa: PLC0415
+    from pipeline.fetching import STOPPING as STOP_FETCHING  # noqa: PLC0415
+    from pipeline.notifying import STOPPING, tell_systemd  # noqa: PLC0415
 
-    STOPPING.set()
+    STOP_FETCHING.set()
+    tell_systemd(STOPPING)

@@ -2,9 +2,12 @@
 
 import logging
 import threading
+from functools import partial
+from pathlib import Path
 
 from market.errors import QuantsyncError
 from pipeline import publishing
+from pipeline.notifying import LIVES, READY, tell_systemd
 from pipeline.pulse import beat_into
 from pipeline.reconcile import reconcile
 from pipeline.runtime import Runtime
@@ -20,12 +23,14 @@ def begin(runtime: Runtime, worker: str) -> None:
         worker: The worker's name, ``quant@host``.
     """
     folder = runtime.settings.home / "workers"
+    file: Path | None = folder / f"{worker}.alive"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        log.warning("no signs of life are shown: %s cannot be made (%s)", folder, error.strerror)
-    else:
-        beat_into(folder / f"{worker}.alive", runtime.settings.hang_after_s)
+        log.warning("no file shows that it lives: %s cannot be made (%s)", folder, error.strerror)
+        file = None
+    tell_systemd(READY)
+    beat_into(file, runtime.settings.hang_after_s, partial(tell_systemd, LIVES))
     threading.Thread(target=_heal, args=(runtime,), name="quantsync-heal", daemon=True).start()
 
 

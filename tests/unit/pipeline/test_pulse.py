@@ -48,13 +48,14 @@ def test_a_main_loop_that_waits_for_its_broker_does_not_hang() -> None:
 
 
 def test_the_file_grows_old_while_something_hangs(tmp_path: Path) -> None:
-    """And is touched again when it does not."""
-    file = tmp_path / "worker.alive"
-    beat_into(file, 0.5)
+    """And is touched again when it does not; whoever is told of life beside it hears as much."""
+    file, told = tmp_path / "worker.alive", list[bool]()
+    beat_into(file, 0.5, lambda: told.append(True))
     wait_for("the first beat", file.exists, 5)
     with working_on("a batch"):
         time.sleep(1.2)
-        then = file.stat().st_mtime_ns
+        then, heard = file.stat().st_mtime_ns, len(told)
         time.sleep(1.3)
-        assert file.stat().st_mtime_ns == then
+        assert (file.stat().st_mtime_ns, len(told)) == (then, heard)
+    assert heard > 0
     wait_for("a beat again", lambda: file.stat().st_mtime_ns > then, 5)
