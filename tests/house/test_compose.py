@@ -1,8 +1,6 @@
 """The containers: what they start, what they may do, and which settings they are given."""
 
 import re
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -137,26 +135,3 @@ def test_the_image_holds_every_package_and_nothing_unproven() -> None:
     assert set(let_in) == needed
     assert "--require-hashes" in text
     assert re.search(r"^USER 10001:10001$", text, flags=re.MULTILINE)
-
-
-def test_docker_compose_reads_the_file(tmp_path: Path) -> None:
-    found = shutil.which("docker")
-    known = found and subprocess.run(
-        [found, "compose", "version"], capture_output=True, check=False
-    )
-    if not known or known.returncode:
-        pytest.skip("docker compose is missing: install Docker with its compose plugin")
-    shutil.copytree(COMPOSE, tmp_path / "compose")
-    here = tmp_path / "compose"
-    (here / "quantsync.env").write_text((here / "quantsync.env.example").read_text())
-    passwords = (here / "passwords.example").read_text()
-    without = subprocess.run(
-        ["docker", "compose", "config"], cwd=here, capture_output=True, text=True, check=False
-    )
-    (here / ".env").write_text(re.sub(r"^([A-Z_]+)=$", r"\1=secret", passwords, flags=re.MULTILINE))
-    filled = subprocess.run(
-        ["docker", "compose", "config"], cwd=here, capture_output=True, text=True, check=False
-    )
-    assert without.returncode != 0
-    assert "set it in .env" in without.stderr
-    assert filled.returncode == 0, filled.stderr
