@@ -1,10 +1,11 @@
 """The Celery app: the composition root, and the ``-A`` target of every plain Celery command."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery import Celery
-from celery.schedules import crontab
+from celery.schedules import crontab, schedule
 
 from pipeline.handing import hand_over_means
 from pipeline.loop_step import LoopPulse
@@ -84,10 +85,11 @@ def celery_config(settings: Settings) -> dict[str, Any]:
 
 
 def _beat_schedule(settings: Settings) -> dict[str, Any]:
+    now = _market_now if settings.beat_clock == "market" else None
     return {
         name: {
             "task": entry.task,
-            "schedule": _celery_schedule(entry.when),
+            "schedule": _celery_schedule(entry.when, now),
             "args": entry.arguments,
             "options": {
                 "queue": entry.queue,
@@ -108,15 +110,22 @@ def schedule_entries(settings: Settings) -> dict[str, BeatEntry]:
     )
 
 
-def _celery_schedule(when: timedelta | Cron) -> Any:
+def _market_now() -> datetime:
+    from pipeline.beat_clock import market_now  # noqa: PLC0415  (only beat asks, in a drill)
+
+    return market_now()
+
+
+def _celery_schedule(when: timedelta | Cron, now: Callable[[], datetime] | None) -> Any:
     if not isinstance(when, Cron):
-        return when
+        return schedule(when, nowfun=now)
     return crontab(
         minute=when.minute,
         hour=when.hour,
         day_of_month=when.day_of_month,
         month_of_year=when.month,
         day_of_week=when.day_of_week,
+        nowfun=now,
     )
 
 

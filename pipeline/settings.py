@@ -175,6 +175,9 @@ class Settings(AdminSettings):
     hang_after_s: float = Field(
         default=120.0, gt=0, description="A worker without a sign of life for so long is killed"
     )
+    beat_clock: Literal["system", "market"] = Field(
+        default="system", description="market: beat keeps the upstream's clock, for drills"
+    )
     schedule_enabled: bool = Field(
         default=False, description="Reconcilers begin the runs of slots that beat missed"
     )
