@@ -11,6 +11,7 @@ from market.sessions import Window
 from pipeline.options import split_names
 from pipeline.plans import CONCEPTS, STOCKS, Request, plan_run, wanted_waves
 from pipeline.runtime import LIVE, Runtime
+from pipeline.sweeping import lacking_before
 from scheduling.planner import REACH_SESSIONS
 from scheduling.steady_need import (
     SYMBOLS,
@@ -159,10 +160,12 @@ def _count_boards(runtime: Runtime, request: Request, found: Estimate) -> None:
 
 def _swept(runtime: Runtime, window: Window, names: Sequence[str]) -> int:
     """Symbols that lack only the latest session, which a sweep brings."""
-    before = runtime.calendar.session_on_or_before(window.end)
-    before = runtime.calendar.offset(before, -1)
+    latest = runtime.calendar.session_on_or_before(window.end)
+    before = runtime.calendar.offset(latest, -1)
     held = read_coverage(runtime.database, "kline", Period.DAILY.value)
-    return sum(1 for name in names if name in held and held[name].ranges[-1].end == before)
+    lacking = lacking_before(held, window, latest, runtime.calendar)
+    next_ones = {name for name, has in held.items() if has.ranges[-1].end == before}
+    return len(next_ones.difference(lacking).intersection(names))
 
 
 def _expiring(runtime: Runtime, request: Request, period: Period) -> list[Expiry]:

@@ -14,6 +14,8 @@ from ingest.simulator.server import SimulatorServer
 from market.bars import Dataset
 from market.clock import EXCHANGE_TZ
 from market.periods import Period
+from market.sessions import Window, exchange_calendar
+from storage.coverage import extend_coverage
 from storage.database import Database
 from storage.ex_right import ExRights
 from storage.lake import Lake
@@ -47,10 +49,12 @@ def at(server: SimulatorServer, day: date, hour: int, minute: int = 0) -> None:
     server.clock.set(datetime(day.year, day.month, day.day, hour, minute, tzinfo=EXCHANGE_TZ))
 
 
-def sync(home: Installation, server: SimulatorServer) -> tuple[Said, Counter[str]]:
+def sync(
+    home: Installation, server: SimulatorServer, start: str = "2025-12-01"
+) -> tuple[Said, Counter[str]]:
     """A sync of all daily bars, and the requests it sent: lists, klines by adjustment."""
     since = max((entry.seq for entry in server.log.since(0)), default=0)
-    words = ("sync", "stocks", "--from", "2025-12-01", "--upstream", server.url, "--json")
+    words = ("sync", "stocks", "--from", start, "--upstream", server.url, "--json")
     said = home.run(*words, timeout=300)
     asked = Counter(
         "list" if "fs" in entry.query else f"fqt={entry.query.get('fqt')}"
@@ -111,6 +115,32 @@ def test_the_days_bars_come_with_the_list_and_only_doubtful_symbols_are_fetched_
     assert quick.run("verify").code == 0
     gaps = quick.run("verify", "--gaps", "--json")
     assert gaps.code == 0, gaps.stdout
+
+
+def test_a_hole_before_the_session_is_filled_by_the_sync_that_asks_for_it(
+    quick: Installation,
+) -> None:
+    """In front of what is held and in its middle: one fetch a symbol, told before it is made."""
+    quick.environment["SYNC_EVENTS"] = "false"
+    with SimulatorServer(SeededMarket(5, 6)) as server:
+        at(server, date(2025, 12, 29), 16)
+        assert sync(quick, server, "2025-12-22")[0].code == 0
+        # The first week of one symbol is covered, so that its hole has covered sessions around it.
+        week = (date(2025, 12, 1), date(2025, 12, 5))
+        with Database(quick.sql()).writing() as connection:
+            extend_coverage(connection, "kline", "daily", "600519.SH", week, "run")
+        at(server, BEFORE, 16)
+        words = ("sync", "stocks", "--from", "2025-12-01", "--upstream", server.url, "--plan")
+        planned = quick.run(*words, "--json").json["requests"]
+
+        filled, asked = sync(quick, server)
+
+    assert filled.code == 0, filled.stderr
+    assert asked["fqt=0"] == planned["klines"] == filled.json["outcomes"]["ok"] - 1 >= 5
+    bars = Lake(quick.home / "lake").read(Dataset.KLINE, Period.DAILY).to_pylist()
+    for name, since in (("600519.SH", date(2025, 12, 8)), ("000001.SZ", date(2025, 12, 1))):
+        held = [row["session"] for row in bars if row["symbol"] == name]
+        assert held == list(exchange_calendar().sessions_in(Window(since, BEFORE)))
 
 
 @pytest.mark.lengthy
