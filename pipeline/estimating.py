@@ -8,7 +8,6 @@ from datetime import date
 from market.boards import BoardKind
 from market.periods import Period
 from market.sessions import Window
-from pipeline.options import split_names
 from pipeline.plans import CONCEPTS, STOCKS, Request, plan_run, wanted_waves
 from pipeline.runtime import LIVE, Runtime
 from pipeline.sweeping import lacking_before
@@ -96,8 +95,7 @@ def estimate(runtime: Runtime, request: Request) -> Estimate:
     found.requests = {name: count for name, count in found.requests.items() if count}
     found.permitted = ", ".join(str(each) for each in windows)
     found.seconds = seconds_for(found.total, windows)
-    watched = split_names(runtime.settings.watch_list) or ()
-    need = steady_need(_listed(runtime), len(watched), windows)
+    need = steady_need(_listed(runtime), len(runtime.settings.watched), windows)
     found.live_free = max(permits_within(windows, 300) - need.requests, 0)
     if request.kind == STOCKS and period in REACH_SESSIONS:
         found.expiring = _expiring(runtime, request, period)

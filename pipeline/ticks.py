@@ -16,7 +16,6 @@ from market.errors import QuantsyncError
 from market.periods import Period
 from pipeline.broker import BrokerUnreachableError
 from pipeline.committing import Publish
-from pipeline.options import split_names
 from pipeline.plans import STOCKS, Request
 from pipeline.runs import start_run
 from pipeline.runtime import LIVE, Runtime
@@ -64,8 +63,8 @@ def check_schedule(runtime: Runtime) -> SteadyNeed:
     listed = len(runtime.catalog.symbols())
     if not listed and upstream != LIVE:
         listed = runtime.settings.simulator_symbols
-    watched = split_names(runtime.settings.watch_list) or ()
-    need = steady_need(listed, len(watched), runtime.settings.windows_for(upstream))
+    watched = len(runtime.settings.watched)
+    need = steady_need(listed, watched, runtime.settings.windows_for(upstream))
     need.check()
     return need
 
@@ -90,12 +89,11 @@ def begin_due(runtime: Runtime, name: str, publish: Publish) -> str | None:
         served = None
     if due is None or (served is not None and served >= due):
         return None
-    watched = split_names(runtime.settings.watch_list) or ()
     request = Request(
         kind=scheduled.kind,
         upstream=upstream,
         period=scheduled.period,
-        symbols=watched if scheduled.snapshot else None,
+        symbols=runtime.settings.watched if scheduled.snapshot else None,
         lane=scheduled.lane,
         snapshot=scheduled.snapshot,
         slot=due.isoformat(),
