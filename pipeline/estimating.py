@@ -8,6 +8,7 @@ from datetime import date
 from market.boards import BoardKind
 from market.periods import Period
 from market.sessions import Window
+from pipeline.ex_rights import count_unknown
 from pipeline.plans import CONCEPTS, STOCKS, Request, plan_run, wanted_waves
 from pipeline.runtime import LIVE, Runtime
 from pipeline.sweeping import lacking_before
@@ -137,13 +138,16 @@ def _count(
             )
     found.requests["klines"] = max(found.requests.get("klines", 0), klines)
     found.requests["members"] = max(found.requests.get("members", 0), works[Work.BOARD_MEMBERS])
-    known = read_coverage(runtime.database, Work.EX_RIGHT.value, "session")
-    asked = works[Work.EX_RIGHT]
-    if request.symbols is None and request.kind == STOCKS and request.period is Period.DAILY:
-        names = {item.subject for work, item in items if work is Work.KLINE}
-        asked = len(names - known.keys()) or (found.requests["klines"] if not known else 0)
     if runtime.settings.sync_events:
+        asked = works[Work.EX_RIGHT]
+        if request.symbols is None and request.kind == STOCKS and request.period is Period.DAILY:
+            asked = count_unknown(runtime, session) if listed else found.requests["klines"]
         found.requests["ex-rights"] = 2 * asked
+        if asked:
+            found.notices.append(
+                f"the ex-rights of {asked:,} symbols are not known, or cannot be told by the list "
+                "after a missed session: 2 requests each, 3 where the newest ex-right is young"
+            )
 
 
 def _count_boards(runtime: Runtime, request: Request, found: Estimate) -> None:

@@ -117,30 +117,34 @@ def test_the_days_bars_come_with_the_list_and_only_doubtful_symbols_are_fetched_
     assert gaps.code == 0, gaps.stdout
 
 
-def test_a_hole_before_the_session_is_filled_by_the_sync_that_asks_for_it(
+def test_a_plan_counts_what_holes_and_missed_sessions_cost_and_the_sync_fills_them(
     quick: Installation,
 ) -> None:
-    """In front of what is held and in its middle: one fetch a symbol, told before it is made."""
-    quick.environment["SYNC_EVENTS"] = "false"
+    """A hole in front of what is held or in its middle; a day on which nobody asked."""
+    friday, tuesday = date(2025, 12, 26), date(2025, 12, 30)
     with SimulatorServer(SeededMarket(5, 6)) as server:
-        at(server, date(2025, 12, 29), 16)
+        at(server, date(2025, 12, 25), 16)
         assert sync(quick, server, "2025-12-22")[0].code == 0
         # The first week of one symbol is covered, so that its hole has covered sessions around it.
         week = (date(2025, 12, 1), date(2025, 12, 5))
         with Database(quick.sql()).writing() as connection:
             extend_coverage(connection, "kline", "daily", "600519.SH", week, "run")
-        at(server, BEFORE, 16)
-        words = ("sync", "stocks", "--from", "2025-12-01", "--upstream", server.url, "--plan")
-        planned = quick.run(*words, "--json").json["requests"]
+        plan = ("sync", "stocks", "--from", "2025-12-01", "--upstream", server.url, "--plan")
+        ran = []
+        for day in (friday, tuesday):
+            at(server, day, 16)
+            ran.append((quick.run(*plan, "--json").json["requests"], *sync(quick, server)))
 
-        filled, asked = sync(quick, server)
-
-    assert filled.code == 0, filled.stderr
-    assert asked["fqt=0"] == planned["klines"] == filled.json["outcomes"]["ok"] - 1 >= 5
+    (holes, filled, asked), (missed, late, sent) = ran
+    assert (filled.code, late.code) == (0, 0)
+    assert asked["fqt=0"] == holes["klines"] == filled.json["outcomes"]["ok"] - 1 >= 5
     bars = Lake(quick.home / "lake").read(Dataset.KLINE, Period.DAILY).to_pylist()
     for name, since in (("600519.SH", date(2025, 12, 8)), ("000001.SZ", date(2025, 12, 1))):
         held = [row["session"] for row in bars if row["symbol"] == name]
-        assert held == list(exchange_calendar().sessions_in(Window(since, BEFORE)))
+        assert held == list(exchange_calendar().sessions_in(Window(since, tuesday)))
+    # Whether anybody went ex-right on Monday no list tells: raw and back-adjusted prices of all.
+    assert missed["ex-rights"] == 2 * sent["fqt=2"] == 2 * missed["klines"]
+    assert sum(missed.values()) == sent.total() - sent["fqt=1"]
 
 
 @pytest.mark.lengthy
