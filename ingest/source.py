@@ -81,6 +81,13 @@ class ThrottledError(SourceError):
     banned = False
 
 
+class EmptySuccessError(ThrottledError):
+    """Success without data: a throttling sign, or the upstream's answer to this one question.
+
+    Only several questions that are answered so in a row show that the upstream is away.
+    """
+
+
 class BannedError(SourceError):
     """The upstream has banned the address: nothing is sent before the ban's next probe."""
 

@@ -42,6 +42,8 @@ def _snapshots(
 
 
 def _told(found: SnapshotErrors) -> list[str]:
+    if not found.compared and not found.waiting:
+        return [f"{found.session}: no snapshots were taken, or no 5m bar was made of them"]
     bars = output.counted(found.compared, "provisional bar")
     symbols = output.counted(found.symbols, "symbol")
     waiting = f"{found.waiting:,} waiting for theirs"

@@ -8,9 +8,10 @@ from datetime import date
 from market.boards import BoardKind
 from market.periods import Period
 from market.sessions import Window
-from pipeline.options import split_names
+from pipeline.ex_rights import count_unknown
 from pipeline.plans import CONCEPTS, STOCKS, Request, plan_run, wanted_waves
 from pipeline.runtime import LIVE, Runtime
+from pipeline.sweeping import lacking_before
 from scheduling.planner import REACH_SESSIONS
 from scheduling.steady_need import (
     SYMBOLS,
@@ -95,8 +96,7 @@ def estimate(runtime: Runtime, request: Request) -> Estimate:
     found.requests = {name: count for name, count in found.requests.items() if count}
     found.permitted = ", ".join(str(each) for each in windows)
     found.seconds = seconds_for(found.total, windows)
-    watched = split_names(runtime.settings.watch_list) or ()
-    need = steady_need(_listed(runtime), len(watched), windows)
+    need = steady_need(_listed(runtime), len(runtime.settings.watched), windows)
     found.live_free = max(permits_within(windows, 300) - need.requests, 0)
     if request.kind == STOCKS and period in REACH_SESSIONS:
         found.expiring = _expiring(runtime, request, period)
@@ -138,13 +138,16 @@ def _count(
             )
     found.requests["klines"] = max(found.requests.get("klines", 0), klines)
     found.requests["members"] = max(found.requests.get("members", 0), works[Work.BOARD_MEMBERS])
-    known = read_coverage(runtime.database, Work.EX_RIGHT.value, "session")
-    asked = works[Work.EX_RIGHT]
-    if request.symbols is None and request.kind == STOCKS and request.period is Period.DAILY:
-        names = {item.subject for work, item in items if work is Work.KLINE}
-        asked = len(names - known.keys()) or (found.requests["klines"] if not known else 0)
     if runtime.settings.sync_events:
+        asked = works[Work.EX_RIGHT]
+        if request.symbols is None and request.kind == STOCKS and request.period is Period.DAILY:
+            asked = count_unknown(runtime, session) if listed else found.requests["klines"]
         found.requests["ex-rights"] = 2 * asked
+        if asked:
+            found.notices.append(
+                f"the ex-rights of {asked:,} symbols are not known, or cannot be told by the list "
+                "after a missed session: 2 requests each, 3 where the newest ex-right is young"
+            )
 
 
 def _count_boards(runtime: Runtime, request: Request, found: Estimate) -> None:
@@ -159,10 +162,12 @@ def _count_boards(runtime: Runtime, request: Request, found: Estimate) -> None:
 
 def _swept(runtime: Runtime, window: Window, names: Sequence[str]) -> int:
     """Symbols that lack only the latest session, which a sweep brings."""
-    before = runtime.calendar.session_on_or_before(window.end)
-    before = runtime.calendar.offset(before, -1)
+    latest = runtime.calendar.session_on_or_before(window.end)
+    before = runtime.calendar.offset(latest, -1)
     held = read_coverage(runtime.database, "kline", Period.DAILY.value)
-    return sum(1 for name in names if name in held and held[name].ranges[-1].end == before)
+    lacking = lacking_before(held, window, latest, runtime.calendar)
+    next_ones = {name for name, has in held.items() if has.ranges[-1].end == before}
+    return len(next_ones.difference(lacking).intersection(names))
 
 
 def _expiring(runtime: Runtime, request: Request, period: Period) -> list[Expiry]:

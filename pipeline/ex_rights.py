@@ -94,17 +94,53 @@ def waves_after_list(
     if not runtime.settings.sync_events:
         return [], []
     session = runtime.calendar.latest_started(runtime.clock(upstream).now())
-    plan = compare(
+    held = last_bars(runtime.lake, session)
+    plan = _compared(runtime, listing, session, held, with_unknown=period is Period.DAILY)
+    vouch(runtime.database, plan.unchanged, session)
+    return _waves(plan.items, sizing), plan.notices
+
+
+def count_unknown(runtime: Runtime, session: date) -> int:
+    """How many symbols a run of daily bars asks about though its list shows no change.
+
+    Those of which ex-rights are not known up to the bars held, and those that have missed a
+    session: by the lists that are held, as if the next one repeated them.
+
+    Args:
+        runtime: The stores.
+        session: The session that the next list is of.
+    """
+    held = last_bars(runtime.lake, session)
+    rows = [
+        {
+            "symbol": row.symbol,
+            "previous_close": held[row.symbol].close if row.symbol in held else 0.0,
+            "suspended": row.suspended_on is not None,
+        }
+        for row in runtime.catalog.symbols()
+    ]
+    listing = pa.Table.from_pylist(rows)
+    plan = _compared(runtime, listing, session, held, with_unknown=True)
+    return sum(1 for item in plan.items if not item.held)
+
+
+def _compared(
+    runtime: Runtime,
+    listing: pa.Table,
+    session: date,
+    held: Mapping[str, LastBar],
+    *,
+    with_unknown: bool,
+) -> ExRightPlan:
+    return compare(
         listing,
         session=session,
         before=runtime.calendar.offset(session, -1),
-        held=last_bars(runtime.lake, session),
+        held=held,
         bars=read_coverage(runtime.database, Dataset.KLINE.value, Period.DAILY.value),
         known=read_coverage(runtime.database, Work.EX_RIGHT.value, "session"),
-        with_unknown=period is Period.DAILY,
+        with_unknown=with_unknown,
     )
-    vouch(runtime.database, plan.unchanged, session)
-    return _waves(plan.items, sizing), plan.notices
 
 
 def compare(

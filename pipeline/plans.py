@@ -15,7 +15,6 @@ from market.sessions import Window
 from market.symbols import parse_stock
 from pipeline.ex_rights import waves_after_list, waves_for_named
 from pipeline.membership import commit_sweep, fresh_members, plan_memberships
-from pipeline.options import split_names
 from pipeline.prices import check_prices
 from pipeline.queues import CONCEPT_QUEUE, INDUSTRY_QUEUE, STOCK_QUEUE
 from pipeline.runtime import Runtime
@@ -231,7 +230,7 @@ def _wanted_waves(
         queue=_QUEUES[kind],
         sizing=sizing,
         board_kind=_BOARD_KINDS.get(kind),
-        first=_watched(runtime) if kind == STOCKS else (),
+        first=frozenset(runtime.settings.watched) if kind == STOCKS else (),
     )
     notices = []
     if complete:
@@ -241,11 +240,6 @@ def _wanted_waves(
             "were not fetched again"
         )
     return waves + kline_waves, notices, len(complete)
-
-
-def _watched(runtime: Runtime) -> frozenset[str]:
-    names = split_names(runtime.settings.watch_list) or ()
-    return frozenset(str(parse_stock(name)) for name in names)
 
 
 def _sizing(runtime: Runtime, upstream: str) -> BatchSizing:

@@ -17,9 +17,10 @@ from pydantic_settings import SettingsConfigDict
 from ingest.domains import EASTMONEY, SINA, TENCENT
 from ingest.rates import RateWindow, parse_windows
 from ingest.simulator import defaults
-from market.errors import ConfigurationError
+from market.errors import ConfigurationError, InvalidSymbolError
 from market.periods import Period
 from market.sessions import SESSION_CLOSE, SETTLED_AT
+from market.symbols import parse_stock
 from pipeline.admin_settings import AdminSettings
 from scheduling.beat import read_changes
 
@@ -42,6 +43,24 @@ _FAILOVERS = {"failover_daily": (SINA, TENCENT), "failover_minute": (SINA,)}
 def _names(text: str) -> tuple[str, ...]:
     words = tuple(word.strip().lower() for word in text.split(","))
     return () if words == (_NOBODY,) else words
+
+
+def _symbols(text: str) -> tuple[str, ...]:
+    """Symbols between commas or white space, in their usual spelling, each once.
+
+    Raises:
+        ValueError: One of them is no A share, or there is none between two commas.
+    """
+    names = []
+    for entry in text.split(","):
+        words = entry.split()
+        if not words:
+            raise ValueError("an entry is empty: write symbols between commas, as 600519,000001")
+        try:
+            names += [str(parse_stock(word)) for word in words]
+        except InvalidSymbolError as error:
+            raise ValueError(f"{error.message}; write it as 600519,000001") from error
+    return tuple(dict.fromkeys(names))
 
 
 def _spelt(schemes: tuple[str, ...]) -> str:
@@ -238,6 +257,13 @@ class Settings(AdminSettings):
             raise ValueError(error.message) from error
         return text
 
+    @field_validator("watch_list")
+    @classmethod
+    def _readable_symbols(cls, text: str | None) -> str | None:
+        if text is not None:
+            _symbols(text)
+        return text
+
     @field_validator("settled_at")
     @classmethod
     def _after_the_close(cls, at: time) -> time:
@@ -322,6 +348,11 @@ class Settings(AdminSettings):
             TENCENT: self.budget_tencent,
         }
         return parse_windows(live[domain] if upstream == "live" else self.budget_simulator)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The symbols of the watch-list, each once."""
+        return _symbols(self.watch_list) if self.watch_list is not None else ()
 
     def failover(self, period: Period) -> tuple[str, ...]:
         """Who is asked for bars of a period where Eastmoney is away, in turn."""

@@ -17,10 +17,10 @@ from ingest.validation import sound_alone
 from market.bars import BarState, Dataset
 from market.periods import Period
 from market.quotes import daily_bars
-from market.sessions import Window
+from market.sessions import TradingCalendar, Window
 from pipeline.runtime import Runtime
 from scheduling.sweep_plan import SweepPlan, plan_sweep
-from storage.coverage import extend_coverage, read_coverage
+from storage.coverage import Coverage, extend_coverage, read_coverage
 from storage.held import last_bars
 from storage.listing import proven_suspended, read_listed_on
 from storage.no_trade import Proof, add_no_trade
@@ -100,7 +100,7 @@ def take_sweep(
         source=quotes[SOURCE][0].as_py(),
         fetched_at=quotes[FETCHED_AT][0].as_py(),
     )
-    plan = _plan(runtime, quotes, bars, session)
+    plan = _plan(runtime, quotes, bars, window, session)
     taken = bars.filter(
         pc.is_in(bars["symbol"].cast(pa.string()), pa.array(plan.bars, pa.string()))
     )
@@ -124,7 +124,25 @@ def take_sweep(
     return Swept(tuple(outcomes), plan.notices)
 
 
-def _plan(runtime: Runtime, quotes: pa.Table, bars: pa.Table, session: date) -> SweepPlan:
+def lacking_before(
+    coverage: Mapping[str, Coverage], window: Window, session: date, calendar: TradingCalendar
+) -> frozenset[str]:
+    """Symbols that lack one of a window's sessions before another one, of those covered at all."""
+    earlier = [day for day in calendar.sessions_in(window) if day < session]
+    if not earlier:
+        return frozenset()
+    # Ranges are never adjacent, so nothing is missing only if one of them holds it all.
+    return frozenset(
+        name
+        for name, held in coverage.items()
+        if not any(r.start <= earlier[0] and earlier[-1] <= r.end for r in held.ranges)
+    )
+
+
+def _plan(
+    runtime: Runtime, quotes: pa.Table, bars: pa.Table, window: Window, session: date
+) -> SweepPlan:
+    coverage = read_coverage(runtime.database, Dataset.KLINE.value, Period.DAILY.value)
     good = bars["symbol"].cast(pa.string()).filter(pa.array(sound_alone(Period.DAILY, bars)))
     return plan_sweep(
         quotes,
@@ -132,7 +150,8 @@ def _plan(runtime: Runtime, quotes: pa.Table, bars: pa.Table, session: date) -> 
         before=runtime.calendar.offset(session, -1),
         sound=pc.is_in(quotes["symbol"], good.combine_chunks()).to_pylist(),
         held=last_bars(runtime.lake, session),
-        coverage=read_coverage(runtime.database, Dataset.KLINE.value, Period.DAILY.value),
+        coverage=coverage,
+        lacking=lacking_before(coverage, window, session, runtime.calendar),
         listed_on=read_listed_on(runtime.database),
     )
 

@@ -18,7 +18,6 @@ from market.errors import QuantsyncError
 from market.periods import Period
 from pipeline.broker import BrokerUnreachableError
 from pipeline.committing import Publish
-from pipeline.options import split_names
 from pipeline.plans import CONCEPTS, INDUSTRIES, STOCKS, Request
 from pipeline.runs import start_run
 from pipeline.runtime import LIVE, Runtime
@@ -84,9 +83,9 @@ def check_schedule(runtime: Runtime) -> SteadyNeed:
     listed = len(runtime.catalog.symbols())
     if not listed and upstream != LIVE:
         listed = settings.simulator_symbols
-    watched = split_names(settings.watch_list) or ()
     every = kept.get("stocks_5m")
-    need = steady_need(listed, len(watched), windows, *([every.every_min * 60.0] if every else []))
+    tick_s = [every.every_min * 60.0] if every else []
+    need = steady_need(listed, len(settings.watched), windows, *tick_s)
     if every is not None:
         need.check()
     nightly_need(
@@ -151,12 +150,11 @@ def begin_due(runtime: Runtime, name: str, publish: Publish) -> str | None:
     verdict = judge(rule, now, served, runtime.calendar)
     if verdict.slot is None:
         return None
-    watched = split_names(runtime.settings.watch_list) or ()
     request = Request(
         kind=scheduled.kind,
         upstream=upstream,
         period=scheduled.period,
-        symbols=watched if scheduled.snapshot else None,
+        symbols=runtime.settings.watched if scheduled.snapshot else None,
         lane=scheduled.lane,
         snapshot=scheduled.snapshot,
         slot=verdict.slot.isoformat(),
@@ -177,8 +175,9 @@ def begin_missed(runtime: Runtime, publish: Publish) -> Iterator[str]:
             run_id = begin_due(runtime, name, publish)
         except BrokerUnreachableError as error:
             log.warning("the slot of %s waits for the broker: %s", name, error)
-        except QuantsyncError:
-            log.exception("the slot of %s could not be begun; the next round tries again", name)
+        except QuantsyncError as error:
+            # No traceback: while an upstream's clock is away, this is said every round.
+            log.warning("the slot of %s waits for the next round: %s", name, error)
         else:
             if run_id is not None:
                 yield f"run {run_id} was begun for a slot of {name} that nobody had served"

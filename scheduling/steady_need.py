@@ -153,9 +153,13 @@ def permits_within(windows: Sequence[RateWindow], seconds: float) -> int:
 
 
 def seconds_for(requests: int, windows: Sequence[RateWindow]) -> float:
-    """How long so many requests take at least: every window holds from the first one on."""
-    if requests < 1:
-        return 0.0
-    return max(
-        ((requests - 1) // w.count) * w.seconds if requests > w.count else 0.0 for w in windows
-    )
+    """How long so many requests take at least, each sent as soon as all windows permit it.
+
+    The windows act together: after 180 requests in the first 180 s, ``180/300s`` permits no other
+    one before second 300, and from there on ``1/1s`` holds anew.
+    """
+    sent: list[float] = []
+    for at in range(requests):
+        free = (sent[at - w.count] + w.seconds for w in windows if at >= w.count)
+        sent.append(max(free, default=0.0))
+    return sent[-1] if sent else 0.0

@@ -1,11 +1,12 @@
 """Which daily bars of a sweep of quotes can be taken; all other symbols are fetched singly.
 
 One sweep of about 55 requests carries the bar of every listed symbol. A symbol's is taken where it
-continues what is held: all sessions before are covered, and the quote's previous close is the close
-held. A previous close that differs shows an ex-right, or a bar that is wrong or missing.
+continues what is held: all sessions that the run asks for before it are covered, and the quote's
+previous close is the close held. A previous close that differs shows an ex-right, or a bar that is
+wrong or missing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -45,6 +46,7 @@ def plan_sweep(
     sound: Sequence[bool],
     held: Mapping[str, LastBar],
     coverage: Mapping[str, Coverage],
+    lacking: Collection[str],
     listed_on: Mapping[str, date],
 ) -> SweepPlan:
     """Choose among the bars of a sweep.
@@ -56,6 +58,7 @@ def plan_sweep(
         sound: Of each quote, whether its bar keeps every rule.
         held: Last final bar before the session, by symbol.
         coverage: Of daily bars, by symbol.
+        lacking: Symbols that lack a session asked for before this one: one fetch brings both.
         listed_on: Symbols whose first session is proven.
     """
     shown = quotes.select(["symbol", "previous_close", "suspended", "close", "volume", "listed_on"])
@@ -66,7 +69,7 @@ def plan_sweep(
         name, last = row["symbol"], held.get(row["symbol"])
         ranges = coverage[name].ranges if name in coverage else ()
         is_new = not ranges and session in (row["listed_on"], listed_on.get(name))
-        is_next = bool(ranges) and ranges[-1].end == before
+        is_next = bool(ranges) and ranges[-1].end == before and name not in lacking
         if not (is_new or is_next):
             continue
         if row["suspended"]:

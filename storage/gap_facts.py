@@ -335,6 +335,7 @@ def _attempts(
             sync_outcome.c.run_id,
             sync_outcome.c.outcome,
             sync_outcome.c.reason,
+            sync_outcome.c.covered_from,
             newest,
         )
         .join(sync_run, sync_run.c.run_id == sync_outcome.c.run_id)
@@ -349,6 +350,9 @@ def _attempts(
             name = present.get(row.subject, row.subject)
             if name in names and row.run_id in asked.runs:
                 window = asked.windows.get((row.run_id, row.subject), asked.runs[row.run_id])
+                if row.covered_from is not None:
+                    # A bar that came with a list answers for its session, not for the run's window.
+                    window = Window(max(window.start, row.covered_from), window.end)
                 attempt = Attempt(window, row.outcome, row.reason)
                 attempts.setdefault(name, []).append(attempt)
     return attempts

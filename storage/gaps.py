@@ -57,7 +57,8 @@ class Attempt:
     """A fetch that has ended, as the ledger keeps it.
 
     Attributes:
-        window: What its run was asked for.
+        window: What it was asked for, as far as the ledger tells: what its run was asked for, from
+            the first session that the answer proves.
         outcome: How it ended.
         reason: The ledger's sentence.
     """

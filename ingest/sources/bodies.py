@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingest.source import (
+    EmptySuccessError,
     MalformedBodyError,
     SchemaDriftError,
     SourceError,
-    ThrottledError,
     TruncatedListError,
     UnknownSymbolError,
 )
@@ -38,7 +38,7 @@ def data_of(question: Question, exchange: Exchange) -> dict[str, Any]:
     Raises:
         MalformedBodyError: Cut, or no JSON object.
         UnknownSymbolError: The upstream knows no such code.
-        ThrottledError: Success that carries nothing.
+        EmptySuccessError: Success that carries nothing.
     """
     try:
         body = json.loads(exchange.body)
@@ -55,7 +55,7 @@ def data_of(question: Question, exchange: Exchange) -> dict[str, Any]:
             f"eastmoney knows no such code: {question.what} (rc={body['rc']})",
             {**question.context, "rc": body["rc"]},
         )
-    raise ThrottledError(
+    raise EmptySuccessError(
         f"eastmoney answered {question.what} with success and no data", question.context
     )
 
@@ -79,7 +79,7 @@ def history_of_empty(question: Question, exchange: Exchange) -> int | None:
     None where it does not say (1m). Anything but an honest empty window raises.
 
     Raises:
-        ThrottledError: Empty success: no bars and no history.
+        EmptySuccessError: Empty success: no bars and no history.
         MalformedBodyError: Neither bars nor rows.
         TruncatedListError: An empty page of a list.
         SourceError: As :func:`data_of`.
@@ -97,7 +97,7 @@ def history_of_empty(question: Question, exchange: Exchange) -> int | None:
         raise MalformedBodyError(f"the answer for {question.what} has no bars", question.context)
     history = data.get("dktotal")
     if not history:
-        raise ThrottledError(
+        raise EmptySuccessError(
             f"eastmoney answered {question.what} with success and no history at all, as it does "
             "when throttling",
             question.context,

@@ -20,6 +20,7 @@ from ingest import wire
 from ingest.source import (
     BannedError,
     Bars,
+    EmptySuccessError,
     FoundExRights,
     KlineSource,
     KnownUnreachableError,
@@ -50,6 +51,8 @@ AWAY = (
 _KNOWN_BEFORE = (BannedError, KnownUnreachableError)
 """Nothing was sent: whoever keeps that memory also knows when to try again."""
 
+_QUOTES = "the symbol list"
+
 _T = TypeVar("_T")
 
 
@@ -77,7 +80,8 @@ class Presence:
     """Remembers that an upstream is away, so that not every symbol waits for it to say so.
 
     Requests that fail in a row, on any thread of the process, count together. After some of them
-    nothing is sent for a while; then one caller tries, and the others go on without.
+    nothing is sent for a while; then one caller tries, and the others go on without. Success
+    without data may be the question's own fault: of it only different questions count together.
 
     Args:
         most: So many failures in a row, and it is away.
@@ -89,20 +93,25 @@ class Presence:
         self._retry_after_s = retry_after_s
         self._lock = threading.Lock()
         self._failures = 0
+        self._empty: set[str] = set()
         self._until = 0.0
         self._last: SourceError | None = None
 
-    def ask(self, call: Callable[[], _T]) -> _T:
+    def ask(self, call: Callable[[], _T], about: str) -> _T:
         """One request, if the upstream is not known to be away.
+
+        Args:
+            call: Sends it.
+            about: What is asked for: a symbol, a board or a list.
 
         Raises:
             AwayError: It is: nothing was sent.
             SourceError: The call's.
         """
         self._check()
-        return self.watch(call)
+        return self.watch(call, about)
 
-    def watch(self, call: Callable[[], _T]) -> _T:
+    def watch(self, call: Callable[[], _T], about: str) -> _T:
         """One request, and what it shows of the upstream: for whoever has nobody else to ask.
 
         Raises:
@@ -112,7 +121,7 @@ class Presence:
             answer = call()
         except AWAY as error:
             if not isinstance(error, _KNOWN_BEFORE):
-                self._note(error)
+                self._note(error, about)
             raise
         except SourceError as error:
             if _answered(error):
@@ -132,15 +141,20 @@ class Presence:
             last = self._last
         raise AwayError(last.message, {**last.context, "outcome": last.outcome.value})
 
-    def _note(self, error: SourceError) -> None:
+    def _note(self, error: SourceError, about: str) -> None:
         with self._lock:
-            self._failures += 1
+            if isinstance(error, EmptySuccessError):
+                self._failures += about not in self._empty
+                self._empty.add(about)
+            else:
+                self._failures += 1
             self._until = time.monotonic() + self._retry_after_s
             self._last = error
 
     def _clear(self) -> None:
         with self._lock:
             self._failures, self._last = 0, None
+            self._empty.clear()
 
 
 def _answered(error: SourceError) -> bool:
@@ -215,12 +229,12 @@ class FailoverSource:
 
         others = self._others.get(period, ()) if adjustment is Adjustment.NONE else ()
         if not others:
-            return self._retried(lambda: self._watched(usual))
+            return self._retried(lambda: self._watched(usual, str(symbol)))
         presence = self._presence[self.name]
         try:
             # A ban is not waited out by whoever has somebody else to ask.
             with wire.observed_within(ban_deadline=0):
-                return self._retried(lambda: presence.ask(usual))
+                return self._retried(lambda: presence.ask(usual, str(symbol)))
         except (*AWAY, AwayError) as error:
             return self._of_others(symbol, period, window, others, error)
 
@@ -239,7 +253,7 @@ class FailoverSource:
                 with wire.observed_within(ban_deadline=0):
                     bars = self._retried(
                         lambda other=other, presence=presence: presence.ask(  # type: ignore[misc]
-                            lambda: other.fetch_klines(symbol, period, window)
+                            lambda: other.fetch_klines(symbol, period, window), str(symbol)
                         )
                     )
                 if not bars.table.num_rows:
@@ -264,7 +278,9 @@ class FailoverSource:
         held: pa.Table | None = None,
     ) -> FoundExRights:
         """All ex-rights of one symbol: the usual source's."""
-        return self._watched(lambda: self._usual.fetch_ex_rights(symbol, session, reference, held))
+        return self._watched(
+            lambda: self._usual.fetch_ex_rights(symbol, session, reference, held), str(symbol)
+        )
 
     def fetch_quotes(self) -> pa.Table:
         """Quotes of all listed A shares: the usual source's.
@@ -277,10 +293,10 @@ class FailoverSource:
             SourceError: The usual source's own answer, typed by cause.
         """
         if not any(self._others.values()):
-            return self._watched(self._usual.fetch_quotes)
+            return self._watched(self._usual.fetch_quotes, _QUOTES)
         try:
             with wire.observed_within(ban_deadline=time.monotonic() + self._list_patience_s):
-                return self._after_the_ban(self._usual.fetch_quotes)
+                return self._after_the_ban(self._usual.fetch_quotes, _QUOTES)
         except BannedError as error:
             # Final for this list: a ban that is waited for would hold up the bars of others.
             context = {**error.context, "outcome": error.outcome.value}
@@ -288,26 +304,26 @@ class FailoverSource:
 
     def fetch_board_list(self, kind: BoardKind) -> pa.Table:
         """All boards of a kind: the usual source's."""
-        return self._watched(lambda: self._usual.fetch_board_list(kind))
+        return self._watched(lambda: self._usual.fetch_board_list(kind), kind.value)
 
     def fetch_board_members(self, kind: BoardKind, board: str) -> pa.Table:
         """Members of a board: the usual source's."""
-        return self._watched(lambda: self._usual.fetch_board_members(kind, board))
+        return self._watched(lambda: self._usual.fetch_board_members(kind, board), board)
 
     def fetch_board_klines(self, kind: BoardKind, board: str, window: Window) -> Bars:
         """Daily bars of a board: the usual source's."""
-        return self._watched(lambda: self._usual.fetch_board_klines(kind, board, window))
+        return self._watched(lambda: self._usual.fetch_board_klines(kind, board, window), board)
 
-    def _after_the_ban(self, call: Callable[[], _T]) -> _T:
+    def _after_the_ban(self, call: Callable[[], _T], about: str) -> _T:
         """A call that is made again where it met a ban, as long as that may be waited for."""
         while True:
             try:
-                return self._watched(call)
+                return self._watched(call, about)
             except ThrottledError as error:
                 if not error.banned:
                     raise
                 log.info("asked again after the ban: %s", error)
 
-    def _watched(self, call: Callable[[], _T]) -> _T:
+    def _watched(self, call: Callable[[], _T], about: str) -> _T:
         """A call that nobody else can answer: it is tried, or waits for the end of a ban."""
-        return self._presence[self.name].watch(call)
+        return self._presence[self.name].watch(call, about)

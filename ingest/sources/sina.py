@@ -24,11 +24,11 @@ import pandas as pd
 from ingest.domains import SINA
 from ingest.source import (
     Bars,
+    EmptySuccessError,
     MalformedBodyError,
     NotOfferedError,
     OtherSymbolError,
     SourceError,
-    ThrottledError,
     UnknownSymbolError,
 )
 from ingest.sources.asking import ask, drift
@@ -182,7 +182,7 @@ def _diagnosed(
                 f"the answer for {what} is cut ({len(exchange.body)} bytes)", context
             )
         if found[1].strip() in (b"", b"[]") or (found[1] == b"null" and not _is_minutes(exchange)):
-            return ThrottledError(f"sina answered {what} with success and no data", context)
+            return EmptySuccessError(f"sina answered {what} with success and no data", context)
         if found[1] == b"null":
             return UnknownSymbolError(f"sina knows no such code: {what}", context)
     return drift(what, context, error)

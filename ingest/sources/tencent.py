@@ -27,11 +27,11 @@ import pandas as pd
 from ingest.domains import TENCENT
 from ingest.source import (
     Bars,
+    EmptySuccessError,
     MalformedBodyError,
     NotOfferedError,
     OtherSymbolError,
     SourceError,
-    ThrottledError,
     UnknownSymbolError,
 )
 from ingest.sources.asking import ask, drift
@@ -168,7 +168,7 @@ def _diagnosed(
                 {**context, "answered": other},
             )
     if exchanges and not any(_ROW.search(exchange.body) for exchange in exchanges):
-        return ThrottledError(
+        return EmptySuccessError(
             f"tencent answered {what} with success and no data, as it does when throttling", context
         )
     return drift(what, context, error)

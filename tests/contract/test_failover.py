@@ -18,6 +18,7 @@ from ingest.source import (
     BannedError,
     Bars,
     DeadlinePassedError,
+    EmptySuccessError,
     KlineSource,
     NotOfferedError,
     Outcome,
@@ -250,6 +251,52 @@ def test_one_that_is_away_is_not_asked_for_every_symbol(
     assert asked(simulator)["sina"] == 40
 
 
+def test_one_symbol_that_is_always_answered_with_nothing_costs_the_others_nothing(
+    source: FailoverSource, simulator: SimulatorServer
+) -> None:
+    """By whoever is asked: none of them counts as away for the sake of one question."""
+    simulator.faults.add({"name": "empty_success", "secid": "1.600519"})
+    with on_the_wire(simulator.url):
+        with pytest.raises(AwayError) as raised:
+            source.fetch_klines(MOUTAI, Period.DAILY, WEEK)
+        assert raised.value.outcome is Outcome.THROTTLED
+        before = asked(simulator)
+        assert set(before) == {"eastmoney", "sina", "tencent"}
+        for code in ("000001", "300750"):
+            bars = source.fetch_klines(parse_symbol(code), Period.DAILY, WEEK)
+            assert sources_of(bars) == {"eastmoney"}
+        assert asked(simulator) - before == {"eastmoney": 2}
+        simulator.faults.add(OFF)
+        bars = source.fetch_klines(parse_symbol("000001"), Period.DAILY, WEEK)
+        assert sources_of(bars) == {"sina"}
+
+
+def test_of_answers_without_data_only_different_questions_count_together() -> None:
+    """Three of them, with no answer between: then the upstream is away for all."""
+    presence = Presence()
+    sent: list[str] = []
+
+    def ask(about: str, error: SourceError | None) -> None:
+        def call() -> None:
+            sent.append(about)
+            if error is not None:
+                raise error
+
+        presence.ask(call, about)
+
+    empty = EmptySuccessError("nothing")
+    for about in "aababb":
+        with pytest.raises(EmptySuccessError):
+            ask(about, empty)
+    ask("c", None)  # an answer: what was before counts no more
+    for about in "abac":
+        with pytest.raises(EmptySuccessError):
+            ask(about, empty)
+    with pytest.raises(AwayError):
+        ask("d", None)
+    assert "".join(sent) == "aababbcabac"
+
+
 def test_what_nobody_else_can_answer_is_asked_of_one_that_is_away_all_the_same(
     source: FailoverSource, simulator: SimulatorServer
 ) -> None:
@@ -277,16 +324,16 @@ def test_after_a_while_one_caller_tries_again_and_its_success_brings_all_back() 
 
     for _ in range(6):
         with pytest.raises(SourceError):
-            presence.ask(failing)
+            presence.ask(failing, "600519.SH")
     assert len(sent) == 2
     time.sleep(0.35)
     for _ in range(4):
         with pytest.raises(SourceError):
-            presence.ask(failing)
+            presence.ask(failing, "600519.SH")
     assert len(sent) == 3
     time.sleep(0.35)
     for _ in range(3):
-        presence.ask(lambda: sent.append(True))
+        presence.ask(lambda: sent.append(True), "600519.SH")
     assert sent[3:] == [True, True, True]
 
 
@@ -300,7 +347,7 @@ def test_failures_of_this_side_neither_count_nor_clear() -> None:
             raise error
 
         with pytest.raises(type(error)):
-            presence.ask(call)
+            presence.ask(call, "600519.SH")
     with pytest.raises(AwayError) as away:
-        presence.ask(lambda: None)
+        presence.ask(lambda: None, "600519.SH")
     assert away.value.outcome is Outcome.THROTTLED

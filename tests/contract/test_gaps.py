@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from sqlalchemy import insert
 
 from market.bars import Dataset
 from market.boards import SYMBOL_LIST_SCHEMA
@@ -26,6 +27,7 @@ from storage.gap_facts import read_facts
 from storage.gaps import Reason, SeriesGaps, find_gaps
 from storage.lake import Lake
 from storage.ledger import Ledger
+from storage.ledger_tables import sync_outcome
 from storage.run_records import RunPlan
 from tests.fixtures.bars import bars_of, daily_bar
 
@@ -201,3 +203,23 @@ def test_a_session_with_a_minute_bar_in_quarantine_is_no_held_session(
         proven = (sessions[1], sessions[1])
         extend_coverage(connection, "kline", Period.M5.value, name, proven, "run")
     assert held() == [True, True]
+
+
+def test_a_session_that_a_sweep_stepped_over_was_never_fetched(
+    tmp_path: Path, database: Database
+) -> None:
+    """The bar that came with a list answers for its session, whatever window its run was given."""
+    name, days = "600000.SH", CALENDAR.sessions_in(Window(date(2025, 3, 3), date(2025, 3, 5)))
+    ask(database, {name: dict.fromkeys(days, True)})
+    outcome = {"work": "kline", "subject": name, "batch_no": 0, "outcome": "ok", "rows": 1}
+    with database.writing() as connection:
+        proven = {"covered_from": days[2], "covered_to": days[2]}
+        connection.execute(insert(sync_outcome), {"run_id": "run", **outcome, **proven})
+    lake = Lake(tmp_path)
+    lake.write(Dataset.KLINE, Period.DAILY, bars_of([daily_bar(name, days[2])]))
+
+    (facts,) = read_facts(lake, database, Dataset.KLINE, Period.DAILY, days, names=[name])
+    found = find_gaps(Dataset.KLINE, Period.DAILY, days, facts)
+
+    assert found is not None
+    assert found.counts() == {"never_fetched": 2}

@@ -14,6 +14,8 @@ from ingest.simulator.server import SimulatorServer
 from market.bars import Dataset
 from market.clock import EXCHANGE_TZ
 from market.periods import Period
+from market.sessions import Window, exchange_calendar
+from storage.coverage import extend_coverage
 from storage.database import Database
 from storage.ex_right import ExRights
 from storage.lake import Lake
@@ -47,10 +49,12 @@ def at(server: SimulatorServer, day: date, hour: int, minute: int = 0) -> None:
     server.clock.set(datetime(day.year, day.month, day.day, hour, minute, tzinfo=EXCHANGE_TZ))
 
 
-def sync(home: Installation, server: SimulatorServer) -> tuple[Said, Counter[str]]:
+def sync(
+    home: Installation, server: SimulatorServer, start: str = "2025-12-01"
+) -> tuple[Said, Counter[str]]:
     """A sync of all daily bars, and the requests it sent: lists, klines by adjustment."""
     since = max((entry.seq for entry in server.log.since(0)), default=0)
-    words = ("sync", "stocks", "--from", "2025-12-01", "--upstream", server.url, "--json")
+    words = ("sync", "stocks", "--from", start, "--upstream", server.url, "--json")
     said = home.run(*words, timeout=300)
     asked = Counter(
         "list" if "fs" in entry.query else f"fqt={entry.query.get('fqt')}"
@@ -111,6 +115,36 @@ def test_the_days_bars_come_with_the_list_and_only_doubtful_symbols_are_fetched_
     assert quick.run("verify").code == 0
     gaps = quick.run("verify", "--gaps", "--json")
     assert gaps.code == 0, gaps.stdout
+
+
+def test_a_plan_counts_what_holes_and_missed_sessions_cost_and_the_sync_fills_them(
+    quick: Installation,
+) -> None:
+    """A hole in front of what is held or in its middle; a day on which nobody asked."""
+    friday, tuesday = date(2025, 12, 26), date(2025, 12, 30)
+    with SimulatorServer(SeededMarket(5, 6)) as server:
+        at(server, date(2025, 12, 25), 16)
+        assert sync(quick, server, "2025-12-22")[0].code == 0
+        # The first week of one symbol is covered, so that its hole has covered sessions around it.
+        week = (date(2025, 12, 1), date(2025, 12, 5))
+        with Database(quick.sql()).writing() as connection:
+            extend_coverage(connection, "kline", "daily", "600519.SH", week, "run")
+        plan = ("sync", "stocks", "--from", "2025-12-01", "--upstream", server.url, "--plan")
+        ran = []
+        for day in (friday, tuesday):
+            at(server, day, 16)
+            ran.append((quick.run(*plan, "--json").json["requests"], *sync(quick, server)))
+
+    (holes, filled, asked), (missed, late, sent) = ran
+    assert (filled.code, late.code) == (0, 0)
+    assert asked["fqt=0"] == holes["klines"] == filled.json["outcomes"]["ok"] - 1 >= 5
+    bars = Lake(quick.home / "lake").read(Dataset.KLINE, Period.DAILY).to_pylist()
+    for name, since in (("600519.SH", date(2025, 12, 8)), ("000001.SZ", date(2025, 12, 1))):
+        held = [row["session"] for row in bars if row["symbol"] == name]
+        assert held == list(exchange_calendar().sessions_in(Window(since, tuesday)))
+    # Whether anybody went ex-right on Monday no list tells: raw and back-adjusted prices of all.
+    assert missed["ex-rights"] == 2 * sent["fqt=2"] == 2 * missed["klines"]
+    assert sum(missed.values()) == sent.total() - sent["fqt=1"]
 
 
 @pytest.mark.lengthy

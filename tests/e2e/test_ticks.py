@@ -131,6 +131,13 @@ def test_a_trading_day_of_ticks_and_the_official_bars_after_it(
     assert "volume  100.00% exact; over the session 0 of" in told
 
 
+def test_a_session_without_snapshots_is_said_to_have_none(installation: Installation) -> None:
+    """It is no fault, and no session of bars that were all replaced either."""
+    said = installation.run("snapshots", "--session", DAY.isoformat())
+    assert said.code == 0
+    assert said.stdout == f"{DAY}: no snapshots were taken, or no 5m bar was made of them\n"
+
+
 @pytest.mark.lengthy
 def test_a_sweep_that_lasts_beyond_the_next_bar_makes_none(
     scheduled: Installation, simulator: SimulatorServer

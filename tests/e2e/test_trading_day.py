@@ -122,7 +122,9 @@ def test_a_day_ends_with_final_bars_one_report_in_the_mail_and_a_backup_that_res
     (pdf,) = (content for name, content in attached.items() if str(name).endswith(".pdf"))
     pages = pypdfium2.PdfDocument(pdf)
     assert len(pages) >= 2
-    assert "2025-12-31" in pages[0].get_textpage().get_text_range()
+    front = pages[0].get_textpage().get_text_range()
+    assert "2025-12-31" in front
+    assert "Not complete" not in front
 
     (backup,) = json.loads(home.run("backups", "--json").stdout)["backups"]
     target = tmp_path / "restored.db"

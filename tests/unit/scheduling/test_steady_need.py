@@ -42,11 +42,21 @@ def test_ticks_that_come_half_as_often_may_need_twice_as_much() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requests", "seconds"), [(0, 0), (1, 0), (2, 1), (180, 179), (181, 300), (5_500, 9_000)]
-)
-def test_requests_take_as_long_as_the_narrowest_window_says(requests: int, seconds: int) -> None:
-    """A request a second, and no more than 180 in five minutes."""
+    ("requests", "seconds"),
+    [
+        (0, 0), (1, 0), (2, 1), (180, 179), (181, 300), (359, 478), (360, 479), (361, 600),
+        (5_500, 30 * 300 + 99), (20_000, 111 * 300 + 19),
+    ],
+)  # fmt: skip
+def test_requests_take_as_long_as_all_windows_together_say(requests: int, seconds: int) -> None:
+    """A request a second until 180 are sent, then none before the next five minutes."""
     assert seconds_for(requests, LIVE) == seconds
+
+
+def test_a_burst_that_one_window_permits_waits_for_the_other() -> None:
+    """Three at once, then three each ten seconds, and no more than four in fifteen."""
+    windows = parse_windows("3/10s,4/15s")
+    assert [seconds_for(n, windows) for n in range(1, 9)] == [0, 0, 0, 10, 15, 15, 20, 25]
 
 
 def test_permits_are_those_of_all_windows_together() -> None:

@@ -31,6 +31,7 @@ def plan(quotes: Sequence[dict[str, object]], **other: object) -> SweepPlan:
         "sound": [True] * len(quotes),
         "held": {name: LastBar(BEFORE, CLOSE, VOLUME) for name in NAMES},
         "coverage": {name: Coverage((Window(FIRST, BEFORE),)) for name in NAMES},
+        "lacking": (),
         "listed_on": {},
     }
     table = pa.Table.from_pylist(list(quotes), schema=QUOTES_SCHEMA)
@@ -69,6 +70,16 @@ def test_a_symbol_with_a_session_missing_or_never_fetched_is_left() -> None:
     found = plan([quote(name) for name in NAMES], coverage={**holes, **whole})
 
     assert found == SweepPlan(bars=NAMES[2:])
+
+
+@pytest.mark.parametrize("other", [{}, {"suspended": True, "close": None, "volume": None}])
+def test_a_symbol_that_lacks_an_earlier_session_of_the_window_is_left(
+    other: dict[str, object],
+) -> None:
+    """Its fetch spans the hole and this session: a bar taken here would hide the hole for ever."""
+    quotes = [quote(NAMES[0], **other), *(quote(name) for name in NAMES[1:])]
+
+    assert plan(quotes, lacking={NAMES[0]}) == SweepPlan(bars=NAMES[1:])
 
 
 def test_a_symbol_that_breaks_a_rule_or_was_not_held_is_left() -> None:
