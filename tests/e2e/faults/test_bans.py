@@ -102,7 +102,7 @@ def cluster(arena: Arena, **more: str) -> "tuple[Restartable, subprocess.Popen[b
     [
         ("in the middle", 15),
         pytest.param("at the start of a run", 0, marks=pytest.mark.lengthy),
-        pytest.param("at its last fetches", 36, marks=pytest.mark.lengthy),
+        pytest.param("at its last fetches", 30, marks=pytest.mark.lengthy),
     ],
 )
 def test_26_a_ban_costs_its_length_and_nothing_else(
