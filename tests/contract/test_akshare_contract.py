@@ -80,6 +80,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "100 × lots of 100 shares",
             "times 100 it is shares",
             id="other unit",
+            marks=pytest.mark.lengthy,
         ),
         pytest.param(
             [(HIST, '"最高",\n            "最低",', '"最低",\n            "最高",')],
@@ -89,6 +90,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "not the CNY served",
             "high",
             id="two columns exchanged",
+            marks=pytest.mark.lengthy,
         ),
         pytest.param(
             [(HIST, STAMPS, f'temp_df["时间"] = {EARLIER}')],
@@ -98,6 +100,7 @@ def test_machines_read_the_same(installation: Installation) -> None:
             "09:30 … 11:25",
             "labelled at their end",
             id="moved label",
+            marks=pytest.mark.lengthy,
         ),
         pytest.param(
             [(HIST, 'adjust: str = "",\n    timeout', 'adjust: str = "qfq",\n    timeout')],

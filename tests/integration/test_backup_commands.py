@@ -84,6 +84,7 @@ def test_commands_make_list_and_restore_a_backup(
     assert [each["state"] for each in listed.json["backups"]] == ["damaged"]
 
 
+@pytest.mark.lengthy
 def test_a_clean_up_removes_an_orphan_and_leaves_what_a_run_under_way_has_staged(
     installation: Installation, database: Database
 ) -> None:

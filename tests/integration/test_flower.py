@@ -47,6 +47,7 @@ def test_flower_does_not_start_without_a_user_and_a_password(
     assert "never run open" in refused.exception.message
 
 
+@pytest.mark.lengthy
 def test_flower_is_read_with_the_password_only(
     installation: Installation, redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -40,7 +40,9 @@ assert set(depths.values()) == {0} and len(depths) == 4
 """
 
 
-@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=pytest.mark.services)])
+@pytest.mark.parametrize(
+    "broker", ["redis", pytest.param("rabbitmq", marks=[pytest.mark.services, pytest.mark.lengthy])]
+)
 def test_a_live_run_overtakes_a_backfill_that_was_enqueued_first(
     broker: str,
     installation: Installation,

@@ -52,7 +52,13 @@ def expected_state(period: Period, bar: dict[str, object], now: datetime) -> str
     )
 
 
-@pytest.mark.parametrize("period", KLT)
+@pytest.mark.parametrize(
+    "period",
+    [
+        pytest.param(each, marks=pytest.mark.lengthy) if each in (Period.M15, Period.M30) else each
+        for each in KLT
+    ],
+)
 @settings(max_examples=12)
 @example(seed=3, now=datetime(2025, 10, 9, 9, 26, tzinfo=EXCHANGE_TZ))  # after eight days off
 @example(seed=3, now=datetime(2025, 12, 31, 15, 5, tzinfo=EXCHANGE_TZ))  # a Wednesday ends the week

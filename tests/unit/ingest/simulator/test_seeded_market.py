@@ -41,6 +41,7 @@ print(hashlib.sha256(json.dumps(digest, sort_keys=True).encode()).hexdigest())
 """
 
 
+@pytest.mark.lengthy
 def test_two_processes_serve_the_same_bytes_in_any_order() -> None:
     digests = {
         subprocess.run(
