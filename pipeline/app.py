@@ -1,5 +1,6 @@
 """The Celery app: the composition root, and the ``-A`` target of every plain Celery command."""
 
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from celery.schedules import crontab, schedule
 
 from pipeline.handing import hand_over_means
 from pipeline.loop_step import LoopPulse
+from pipeline.monitor_guard import guard_monitor
 from pipeline.queues import DEFAULT_QUEUE, LIVE_PRIORITY, ROUTES, broker_priority, declared_queues
 from pipeline.settings import Settings, read_settings
 from scheduling.beat import BeatEntry, beat_entries, read_changes
@@ -171,6 +173,7 @@ def listen_for_no_results(celery: Celery) -> None:
     consumer.consume_from = consumer.cancel_for = lambda _task_id: None
 
 
+guard_monitor(sys.argv, read_settings())
 app = create_app(read_settings())
 listen_for_no_results(app)
 hand_over_means()

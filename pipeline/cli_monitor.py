@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from market.errors import ConfigurationError, QuantsyncError, UsageError
+from market.errors import QuantsyncError, UsageError
 from pipeline import output
 from pipeline.attaching import attach, is_up
+from pipeline.monitor_guard import flower_login
 from pipeline.options import Json
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
@@ -150,16 +151,10 @@ def _flower(
     """
     host, port = read_address(listen, expose=expose)
     settings = attach(read_settings())
-    user, colon, password = (settings.flower_basic_auth or "").partition(":")
-    if not (user and colon and password):
-        raise ConfigurationError(
-            "set FLOWER_BASIC_AUTH=user:password, in the environment or in .env: Flower is never "
-            "run open"
-        )
     environment = {
         **os.environ,
         # In the environment, not on the command line, where every user could see it.
-        "FLOWER_BASIC_AUTH": str(settings.flower_basic_auth),
+        "FLOWER_BASIC_AUTH": flower_login(settings),
         "CELERY_BROKER_URL": settings.broker_url,
         "CELERY_RESULT_BACKEND": settings.result_backend,
     }

@@ -22,6 +22,7 @@ from storage.vital_signs import BEAT, TICK, Sign, read_clocks, read_failures, re
 _SKEW_S, _UPSTREAM_SKEW_S = 2.0, 3.0
 _STALE_CLOCK_S = 86_400.0
 _BEAT_AT_LEAST_S = 90.0
+_BEAT_OF_THIS_STACK_S = 3600.0
 _RUNS_SHOWN = 50
 
 
@@ -95,7 +96,6 @@ def worker_findings(runtime: Runtime) -> Iterator[Finding]:
     for worker in found.workers:
         queues = ", ".join(worker.queues)
         yield Finding(f"worker {worker.name}", OK, f"answers; consumes {queues}")
-    wanted = {batch.queue for batch in runtime.recovery.open_batches()}
     for queue in found.deserted:
         waiting = found.depths[queue]
         is_quant = queue in QUANT_QUEUES
@@ -104,7 +104,7 @@ def worker_findings(runtime: Runtime) -> Iterator[Finding]:
         target = "make worker" if is_quant else "make worker-admin"
         yield Finding(
             f"queue {queue}",
-            ERROR if waiting or queue in wanted else WARNING,
+            ERROR if is_quant or waiting or not settings.is_embedded else WARNING,
             f"a worker does not answer, or none was started: nobody consumes it, and {waiting} "
             f"messages wait{_last_signs(settings, is_quant=is_quant)}",
             f"start one (`{target}`), or read the log of the one that should; kill one that hangs: "
@@ -135,11 +135,16 @@ def beat_findings(runtime: Runtime) -> Iterator[Finding]:
         return
     yield Finding(
         "beat",
-        WARNING if beat is None or settings.is_embedded else ERROR,
+        ERROR if beat is not None and _should_fire(settings, beat) else WARNING,
         f"beat does not fire: {_ticked(beat)}, so nothing begins by itself",
         "start it (`make beat`, or `quantsync up`) or read its log; the first tick serves what "
         "was missed of the day",
     )
+
+
+def _should_fire(settings: Settings, beat: Sign) -> bool:
+    """Whether a beat that has fired here is missed: commands bring an embedded stack without."""
+    return not settings.is_embedded or beat.ago_s < _BEAT_OF_THIS_STACK_S
 
 
 def _ticks(served: Sign | None) -> Iterator[Finding]:
@@ -180,7 +185,7 @@ def failure_findings(runtime: Runtime) -> Iterator[Finding]:
     for failure in read_failures(runtime.database):
         yield Finding(
             f"task {failure.task}",
-            WARNING,
+            ERROR,
             f"it failed {duration(failure.ago_s)} ago: {failure.reason}",
             f"the worker's log has the whole of it under {failure.task_id}; this goes when it "
             "succeeds",

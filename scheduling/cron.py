@@ -19,6 +19,10 @@ class WrongCronError(ConfigurationError):
     """Five fields that crontab would not understand."""
 
 
+_LONGEST = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+"""Days of each month, at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cron:
     """Minutes at which something happens; all five fields must agree.
@@ -42,7 +46,7 @@ class Cron:
         """Five fields between spaces.
 
         Raises:
-            WrongCronError: Not five, or one of them is out of range.
+            WrongCronError: Not five, one of them is out of range, or no day is both.
         """
         words = text.split()
         if len(words) != len(_FIELDS):
@@ -51,7 +55,11 @@ class Cron:
                 "month, month, day of week), such as 30 2 * * *"
             )
         cron = cls(*words)
-        cron.numbers()
+        _, _, days, months, _ = cron.numbers()
+        if min(days) > max(_LONGEST[month] for month in months):
+            raise WrongCronError(
+                f"{text!r} never comes: no month of {cron.month} has a day {min(days)}"
+            )
         return cron
 
     def numbers(self) -> tuple[frozenset[int], ...]:

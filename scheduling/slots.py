@@ -11,7 +11,7 @@ from datetime import datetime, time, timedelta
 
 from market.clock import EXCHANGE_TZ, in_shanghai
 from market.errors import ConfigurationError
-from market.sessions import TradingCalendar
+from market.sessions import SESSION_CLOSE, SETTLED_AT, TradingCalendar
 
 
 class WrongSlotsError(ConfigurationError):
@@ -53,7 +53,8 @@ class SlotRule:
             text: ``16:10`` for one slot, or ``09:35-15:10/10``: first, last, minutes between.
 
         Raises:
-            WrongSlotsError: Neither, or all of them lie where there are none.
+            WrongSlotsError: Neither, or all of them lie where there are none; or slots that are
+                meant to find final bars come before.
         """
         found = _SLOTS.fullmatch(text.strip())
         if found is None:
@@ -66,6 +67,11 @@ class SlotRule:
         every = int(found["every"] or self.every_min)
         if last < first or every < 1:
             raise _wrong_slots(text)
+        if self.first > SESSION_CLOSE and last < SETTLED_AT:
+            raise WrongSlotsError(
+                f"{text!r} comes before the session's bars are final ({SETTLED_AT:%H:%M}), and "
+                "nothing would make them so later: use a later instant, such as 15:15"
+            )
         changed = replace(self, every_min=every, first=first, last=last)
         if not changed.of_session(datetime(2000, 1, 3, tzinfo=EXCHANGE_TZ)):
             raise _wrong_slots(text)

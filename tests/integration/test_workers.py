@@ -178,7 +178,7 @@ def test_doctor_tells_a_silent_worker_a_failed_task_and_a_beat_that_does_not_fir
     assert "a worker does not answer" in silent["says"]
     assert "last sign of life here: admin@" in silent["says"]
     assert "make worker-admin" in silent["remedy"]
-    assert failed["level"] == "warning"
+    assert failed["level"] == "error"
     assert "no market simulator answers" in failed["says"]
     assert failing.id in failed["remedy"]
     assert "beat does not fire: ticked 10 min" in still["says"]

@@ -89,6 +89,8 @@ def test_a_change_moves_a_job_a_slot_or_silences_either() -> None:
         ("stocks_5m=15:00-09:30/5", "names no slots"),
         ("stocks_5m=09:30-15:00/0", "names no slots"),
         ("stocks_5m=12:00", "lunch break"),
+        ("stocks_daily=14:00", "before the session.s bars are final"),
+        ("concepts_daily=03:00", "before the session.s bars are final"),
     ],
 )
 def test_a_change_that_cannot_be_meant_is_refused(text: str, says: str) -> None:

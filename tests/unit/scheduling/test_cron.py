@@ -32,7 +32,7 @@ def test_every_field_admits_the_numbers_that_celery_takes(line: str) -> None:
 
 @pytest.mark.parametrize(
     "line", ["", "0 2 * *", "60 2 * * *", "0 24 * * *", "0 0 0 * *", "x * * * *", "5/2 * * * *",
-             "9-5 * * * *", "*/0 * * * *", "0 0 * * 7"],
+             "9-5 * * * *", "*/0 * * * *", "0 0 * * 7", "0 0 30 2 *", "0 0 31 4,6 *"],
 )  # fmt: skip
 def test_a_line_that_cannot_be_meant_is_refused(line: str) -> None:
     with pytest.raises(WrongCronError):
