@@ -9,6 +9,8 @@ import pytest
 
 from admin_tasks.backup import Backups
 from admin_tasks.backup_files import Backup, BackupState, backup_name
+from admin_tasks.backup_tasks import database_backup
+from admin_tasks.handed import _makers
 from admin_tasks.rotation import Keep
 from storage.database import Database
 from tests.fixtures.filled import fill
@@ -86,6 +88,43 @@ def test_a_backup_of_a_lost_database_takes_no_fuller_ones_place(local: Backups) 
 
     assert full.file in done.removed
     assert done.notices == ()
+
+
+def test_the_task_says_what_it_did_not_remove(
+    local: Backups, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its log, and in its result."""
+    fill(local.database)
+    full = local.make().backup
+    with local.database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM kline_daily")
+    monkeypatch.setitem(_makers, "admin_tasks.backup.Backups", lambda: local)
+
+    result = database_backup()
+
+    (said,) = result["notices"]
+    assert f"far less than {full.file}" in said
+    assert said in caplog.messages
+
+
+def test_a_fuller_backup_stands_for_its_day_beside_a_poorer_one_of_the_evening(
+    local: Backups,
+) -> None:
+    """Though the days after have good ones again."""
+    fill(local.database)
+    full = aged(local, local.make().backup, 3)
+    at = full.instant + timedelta(milliseconds=1)
+    poor = replace(
+        full,
+        file=backup_name(at, "ffffff", full.backend),
+        made_at=at.isoformat(),
+        rows={},
+    )
+    shutil.copy(local.folder.path / full.file, local.folder.path / poor.file)
+    local.folder.admit(poor)
+
+    assert Backups(local.database, local.folder.path, Keep(2, 0, 0)).make().removed == ()
+    assert set(local.rotate()) == {full.file, poor.file}
 
 
 def test_a_fuller_backup_stays_until_one_that_stands_for_it_was_read_and_is_good(

@@ -61,6 +61,7 @@ def test_commands_make_list_and_restore_a_backup(
     before = every_row(database)
     database.dispose()
     made = installation.run("backup", "--json").json
+    assert made["notices"] == []
     assert made["rows"] == {name: len(rows) for name, rows in before.items()}
     with database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM no_trade")
