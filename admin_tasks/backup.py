@@ -4,7 +4,8 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from admin_tasks.backup_files import (
@@ -22,7 +23,7 @@ from admin_tasks.postgresql_backup import (
     restored_on_trial,
 )
 from admin_tasks.postgresql_tools import PostgresqlTools
-from admin_tasks.rotation import Keep, kept
+from admin_tasks.rotation import Keep, kept, loss
 from admin_tasks.sqlite_backup import dump_sqlite, unpack_sqlite
 from storage.contents import Contents, difference
 from storage.database import Database
@@ -32,6 +33,9 @@ from storage.hashing import Content
 
 log = logging.getLogger(__name__)
 
+_UNTOUCHED = timedelta(hours=24)
+"""No backup is removed so soon: it may be the way back from what was done just now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -40,10 +44,12 @@ class Made:
     Attributes:
         backup: The new one.
         removed: Older ones that made way.
+        notices: Why older ones did not, in sentences.
     """
 
     backup: Backup
     removed: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
 
 class Backups:
@@ -123,7 +129,8 @@ class Backups:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return Made(backup, tuple(self._rotate()))
+        removed, notices = self._rotate()
+        return Made(backup, tuple(removed), tuple(notices))
 
     def _dump(self, temporary: Path) -> tuple[Contents, Content]:
         if self.database.is_sqlite:
@@ -159,27 +166,64 @@ class Backups:
             UnwritableError: One cannot be deleted.
         """
         with self.folder.alone():
-            return self._rotate()
+            return self._rotate()[0]
 
-    def _rotate(self) -> list[str]:
+    def _rotate(self) -> tuple[list[str], list[str]]:
+        """Remove what no rule keeps; the names of those, and why others stay that would have gone.
+
+        What goes has a newer one that stays, was read and is good, and holds about as much.
+        """
         proven = [(each.backup, each) for each in self.folder.entries(read=False) if each.backup]
         # A file that is gone or cut must not hold the place of its day.
-        whole = [backup for backup, each in proven if each.state is BackupState.GOOD]
-        stay = kept([backup.instant for backup in whole], self._keep)
-        if not whole or not self._one_is_good(whole, stay):
+        whole = sorted(
+            (backup for backup, each in proven if each.state is BackupState.GOOD),
+            key=lambda backup: backup.instant,
+            reverse=True,
+        )
+        good = cache(lambda number: self.folder.is_good(whole[number]))
+        rows = {backup.instant: backup.rows for backup in whole}
+        stay = kept(rows, self._keep, lambda newer, older: loss(rows[newer], rows[older]) is None)
+        young = datetime.now(UTC) - _UNTOUCHED
+        stay |= {backup.instant for backup, _ in proven if backup.instant > young}
+        for place, backup in enumerate(whole):
+            newer = (number for number in range(place) if whole[number].instant in stay)
+            if not any(
+                loss(whole[number].rows, backup.rows) is None and good(number) for number in newer
+            ):
+                stay.add(backup.instant)
+        if not any(good(number) for number in range(len(whole))):
             log.warning("no backup in %s is good: none is removed", self.folder.path)
-            return []
-        newest = max(backup.instant for backup in whole)
+            return [], []
+        newest = whole[0].instant
         gone = [
             backup.file
-            for backup, each in proven
+            for backup, _ in proven
             if backup.instant not in stay and backup.instant < newest
         ]
         for name in gone:
             self.folder.remove(name)
-        return gone
+        return gone, self._notices([backup for backup in whole if backup.file not in gone])
 
-    def _one_is_good(self, whole: Sequence[Backup], stay: set[datetime]) -> bool:
-        """Whether one of those that stay is good to the last byte; the newest is read first."""
-        newest_first = sorted(whole, key=lambda backup: backup.instant, reverse=True)
-        return any(self.folder.is_good(backup) for backup in newest_first if backup.instant in stay)
+    def _notices(self, whole: Sequence[Backup]) -> list[str]:
+        """What to know of a backup that holds far less than one before it.
+
+        Args:
+            whole: Those that are left, newest first.
+        """
+        newest, plain = whole[0], kept([each.instant for each in whole], self._keep)
+        for number, older in enumerate(whole[1:]):
+            # Those before the last one speak up only where the rules alone would have removed them.
+            if number and older.instant in plain:
+                continue
+            table = loss(newest.rows, older.rows)
+            if table is None:
+                continue
+            held, holds = older.rows[table], newest.rows.get(table, 0)
+            said = (
+                f"{newest.file} holds far less than {older.file}, made before it (rows of "
+                f"{table}: {holds:,} where there were {held:,}): the fuller one is kept. If they "
+                f"are lost, `quantsync restore {older.file}` brings them back; if they were meant "
+                "to go, delete that file and its .json when you need it no more"
+            )
+            return [said]
+        return []

@@ -22,5 +22,12 @@ def database_backup() -> dict[str, Any]:
         # A message that came twice: the other one's backup is as good.
         log.warning("%s", error)
         return {"skipped": error.message}
+    for notice in made.notices:
+        log.warning("%s", notice)
     backup = made.backup
-    return {"file": backup.file, "size": backup.size, "removed": list(made.removed)}
+    return {
+        "file": backup.file,
+        "size": backup.size,
+        "removed": list(made.removed),
+        "notices": list(made.notices),
+    }

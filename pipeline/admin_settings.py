@@ -17,6 +17,9 @@ from admin_tasks.addresses import (
 )
 
 SHORTEST_MINUTES = 90
+LONGEST_DAYS = 36_500
+"""A century: what is longer is no day of any calendar."""
+_MOST_KEPT = 10_000
 
 
 class AdminSettings(BaseSettings):
@@ -32,22 +35,36 @@ class AdminSettings(BaseSettings):
         default=None, description="Folder of the backups; unset: backups in the home"
     )
     backup_keep_daily: int = Field(
-        default=7, ge=0, description="So many days with a backup keep their newest one"
+        default=7,
+        ge=0,
+        le=_MOST_KEPT,
+        description="So many days with a backup keep their newest one",
     )
-    backup_keep_weekly: int = Field(default=4, ge=0, description="So many weeks")
-    backup_keep_monthly: int = Field(default=12, ge=0, description="So many months")
+    backup_keep_weekly: int = Field(default=4, ge=0, le=_MOST_KEPT, description="So many weeks")
+    backup_keep_monthly: int = Field(default=12, ge=0, le=_MOST_KEPT, description="So many months")
     pg_bin_dir: Path | None = Field(
         default=None, description="Folder of pg_dump and pg_restore; unset: on the PATH"
     )
-    log_retention_days: float = Field(default=30.0, ge=0, description="0: logs stay for ever")
+    log_retention_days: float = Field(
+        default=30.0, ge=0, le=LONGEST_DAYS, description="0: logs stay for ever"
+    )
     ledger_retention_days: float = Field(
-        default=365.0, ge=0, description="Runs that nothing rests on leave the ledger; 0: never"
+        default=365.0,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="Runs that nothing rests on leave the ledger; 0: never",
     )
     revision_retention_days: float = Field(
-        default=0.0, ge=0, description="Bars that others replaced are dropped; 0: never"
+        default=0.0,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="Bars that others replaced are dropped; 0: never",
     )
     sql_minute_retention: int = Field(
-        default=0, ge=0, description="Days of minute bars in SQL; the lake keeps all; 0: all"
+        default=0,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="Days of minute bars in SQL; the lake keeps all; 0: all",
     )
     smtp_host: str | None = Field(
         default=None, description="Mail server; unset: no email can be sent"

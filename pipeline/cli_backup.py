@@ -40,7 +40,10 @@ def _backup(as_json: Json = False) -> None:
     """
     made = backups_of(Runtime(read_settings())).make()
     if as_json:
-        output.print_json({**_document(made.backup), "removed": list(made.removed)})
+        document = _document(made.backup)
+        output.print_json(
+            {**document, "removed": list(made.removed), "notices": list(made.notices)}
+        )
         return
     backup = made.backup
     output.console.print(
@@ -50,6 +53,8 @@ def _backup(as_json: Json = False) -> None:
     )
     for name in made.removed:
         output.console.print(f"removed {name}: newer ones stand for its day, week and month")
+    for notice in made.notices:
+        output.console.print(f"[yellow]note[/]: {output.plain(notice)}")
 
 
 def _backups(as_json: Json = False) -> None:
@@ -108,6 +113,8 @@ def _restore(
     settings = read_settings()
     database = Database(to or settings.sql_url)
     own = to is None or database.url == Database(settings.sql_url).url
+    if not own and database.is_sqlite:
+        _check_place(settings, database.path)
     with stack_at_rest(settings) if own else nullcontext():
         restore = Restore(_found_file(settings, file), database, tools_of(settings))
         restore.check_idle()
@@ -128,6 +135,26 @@ def _restore(
     output.console.print(
         "the lake may hold more: `quantsync verify --repair` makes both the same again"
     )
+
+
+def _check_place(settings: Settings, path: Path) -> None:
+    """Make sure that a database is not put where others look after all files.
+
+    Raises:
+        UsageError: It would be.
+    """
+    folders = {
+        "lake": settings.lake_path,
+        "folder of staged batches": settings.staging_path,
+        "folder of backups": settings.backup_path,
+    }
+    for name, folder in folders.items():
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"{path} is inside the {name} ({folder}), which is no place for a database: name "
+                "another one with --to",
+                {"path": str(path), "folder": str(folder)},
+            )
 
 
 def _found_file(settings: Settings, name: str) -> Path:

@@ -78,7 +78,11 @@ class Settings(AdminSettings):
     """What can be configured, with its default."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
 
     quantsync_home: Path = Field(
@@ -186,7 +190,7 @@ class Settings(AdminSettings):
     commit_lease_s: float = Field(default=120.0, gt=0, description="A silent commit is done again")
     run_deadline_s: float = Field(default=86_400.0, gt=0)
     reconcile_every_s: float = Field(
-        default=30.0, gt=0, description="How often whatever is stuck is looked for"
+        default=30.0, gt=0, le=86_400, description="How often whatever is stuck is looked for"
     )
     store_patience_s: float = Field(
         default=600.0, gt=0, description="A full disk or a database away is waited for so long"

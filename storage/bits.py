@@ -2,13 +2,15 @@
 
 A file whose bytes changed though its time did not is rotten: no writer does that. One whose time
 changed without an entry was written by a process that died before it could enter it, or by another
-hand: it is held against SQL, entered if it holds the same bars, and never called rotten.
+hand: it is held against SQL, entered if it holds the same bars, and never called rotten. One that
+lies where nothing of the lake ever does is a stray, whatever it holds, and is never entered.
 """
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from storage.hashing import Content, hash_file
 from storage.lake import Lake, Partition
 from storage.lake_manifest import Entry, LakeManifest
 from storage.repair import repair_partition
+from storage.snapshots import is_sweep
+from storage.tables import KLINE_TABLES
 from storage.verification import check_partition, partition_window
 from storage.warehouse import Warehouse
 
@@ -39,6 +43,8 @@ class FileState(StrEnum):
     ROTTEN = "rotten"
     DIFFERS = "differs"
     """It was changed without an entry, and holds other bars than SQL."""
+    STRAY = "stray"
+    """It lies where the lake never writes: another hand has put it there."""
     GONE = "gone"
     BUSY = "busy"
     """It was rewritten whenever it was looked at."""
@@ -100,6 +106,11 @@ class BitCheck:
         for entry in self._manifest.entries():
             path = self._lake.root / entry.path
             if entry.path not in paths and not path.exists():
+                if not is_place(entry.path):
+                    # A stray that an older version has entered was moved away.
+                    with suppress(UnwritableError):
+                        self._manifest.forget(path)
+                    continue
                 remedy = "`quantsync verify --repair` rebuilds it from SQL"
                 said = "it was written once, and is gone"
                 found.append(FileCheck(entry.path, FileState.GONE, 0, said, remedy))
@@ -113,6 +124,8 @@ class BitCheck:
 
     def _checked(self, path: Path) -> FileCheck:
         name = path.relative_to(self._lake.root).as_posix()
+        if not is_place(name):
+            return _stray(path, name)
         for look in range(1, _LOOKS + 1):
             try:
                 entry, before = self._manifest.entry(path), path.stat()
@@ -247,6 +260,33 @@ def partition_of(name: str) -> Partition | None:
     except (IndexError, ValueError):
         return None
     return partition if partition.path.as_posix() == name else None
+
+
+def is_place(name: str) -> bool:
+    """Whether a path below the lake is one that the lake writes."""
+    partition = partition_of(name)
+    if partition is None:
+        return name == EX_RIGHT_FILE.as_posix() or is_sweep(name)
+    form = "%Y-%m-%d" if partition.period.is_intraday else "%Y"
+    try:
+        named = datetime.strptime(partition.name, form)  # noqa: DTZ007  (a day, not an instant)
+    except ValueError:
+        return False
+    is_kept = (partition.dataset, partition.period) in KLINE_TABLES
+    return is_kept and f"{named:{form}}" == partition.name
+
+
+def _stray(path: Path, name: str) -> FileCheck:
+    said = "the lake never writes a file here: another hand has put it there"
+    remedy = (
+        "move it out of the lake: programs that read the whole folder would read its rows too, and "
+        "bars that it shares with other files twice"
+    )
+    try:
+        size = path.lstat().st_size
+    except FileNotFoundError:
+        size = 0
+    return FileCheck(name, FileState.STRAY, size, said, remedy)
 
 
 def _remedy(name: str) -> str:

@@ -18,6 +18,7 @@ from storage.lake_manifest import LakeManifest
 
 _FOLDER = "snapshot"
 _SESSION = re.compile(r"^date=(\d{4}-\d{2}-\d{2})$")
+_PLACE = re.compile(rf"^{_FOLDER}/date=\d{{4}}-\d{{2}}-\d{{2}}/([01]\d|2[0-3])[0-5]\d\.parquet$")
 
 
 class Snapshots:
@@ -80,6 +81,11 @@ class Snapshots:
 
     def _path(self, session: date, end: time) -> Path:
         return self._root / f"date={session.isoformat()}" / f"{end:%H%M}.parquet"
+
+
+def is_sweep(name: str) -> bool:
+    """Whether a path below the lake, by ``/``, is the place of a sweep."""
+    return _PLACE.match(name) is not None
 
 
 def _write(quotes: pa.Table, path: Path) -> Content:

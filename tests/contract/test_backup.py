@@ -245,30 +245,6 @@ def _kill_at(work: Callable[[], object], holder: object, name: str) -> None:
     assert os.WTERMSIG(status) == signal.SIGKILL
 
 
-def test_rotation_leaves_what_it_does_not_know_and_the_last_good_one(local: Backups) -> None:
-    """The newest is damaged: an older one is the last good one, and stays."""
-    backups = local
-    backups.folder.path.mkdir()
-    stranger = backups.folder.path / "quantsync-by-hand.db"
-    stranger.write_bytes(b"mine")
-    first = backups.make().backup
-    second = backups.make()
-    assert second.removed == (first.file,)
-    older = replace(
-        first, file=f"{first.file[:10]}24{first.file[12:]}", made_at="2024-01-01T00:00Z"
-    )
-    path = backups.folder.path / second.backup.file
-    (backups.folder.path / older.file).write_bytes(path.read_bytes())
-    backups.folder.admit(replace(older, size=second.backup.size, sha256=second.backup.sha256))
-    flip(path)
-
-    assert backups.rotate() == []
-
-    left = {each.file: each.state for each in backups.folder.entries()}
-    assert left[older.file] is BackupState.GOOD
-    assert stranger.read_bytes() == b"mine"
-
-
 def test_two_backups_at_once_are_refused(local: Backups) -> None:
     with (
         local.folder.alone(),

@@ -1,6 +1,7 @@
 """Rot in the lake is told from rewriting, whatever byte it hits and whenever a writer died."""
 
 import os
+import shutil
 import signal
 import threading
 from datetime import date, time
@@ -16,6 +17,7 @@ from market.sessions import Window, bar_end, exchange_calendar
 from storage.bits import BitCheck, FileState
 from storage.database import Database
 from storage.ex_right import ExRights
+from storage.hashing import hash_file
 from storage.killpoints import KillPoint, arm
 from storage.lake import Lake, Partition
 from storage.lake_manifest import LakeManifest
@@ -274,6 +276,39 @@ def test_rotten_minutes_that_left_sql_are_written_from_their_sound_pages(stores:
     assert said.startswith("written anew from its own pages")
     assert stores.lake.read(Dataset.KLINE, Period.M5).to_pylist() == before
     assert set(stores.states().values()) == {FileState.SOUND}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kline/period=daily/alien.parquet",
+        "kline/period=daily/year=2025/copy.parquet",
+        "kline/period=daily/year=25/kline.parquet",
+        "kline/period=weekly/year=2025/kline.parquet",
+        "snapshot/date=2025-12-31/2599.parquet",
+        "alien.parquet",
+    ],
+)
+def test_a_file_where_the_lake_never_writes_is_a_stray_and_not_entered(
+    stores: Stores, name: str
+) -> None:
+    """Also one that was entered before; moved away, it is missed by nobody."""
+    path = stores.lake.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(stores.file("2025"), path)
+    for _ in range(2):
+        (stray,) = (check for check in stores.checking.check() if check.path == name)
+        assert stray.state is FileState.STRAY
+        assert not stray.state.is_good
+        assert "move it out of the lake" in str(stray.remedy)
+    assert name not in {entry.path for entry in stores.manifest.entries()}
+    stores.manifest.record(path, hash_file(path))
+    assert stores.states()[name] is FileState.STRAY
+
+    path.unlink()
+
+    assert set(stores.states().values()) == {FileState.SOUND}
+    assert name not in {entry.path for entry in stores.manifest.entries()}
 
 
 def test_the_manifest_names_every_file_once(stores: Stores) -> None:

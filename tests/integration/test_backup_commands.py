@@ -61,6 +61,7 @@ def test_commands_make_list_and_restore_a_backup(
     before = every_row(database)
     database.dispose()
     made = installation.run("backup", "--json").json
+    assert made["notices"] == []
     assert made["rows"] == {name: len(rows) for name, rows in before.items()}
     with database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM no_trade")
@@ -73,6 +74,10 @@ def test_commands_make_list_and_restore_a_backup(
     assert refused.code == 1
     assert f"workers of {installation.home} are alive (quant@host)" in refused.stderr
     alive.unlink()
+    place = installation.home / "lake" / "kline" / "x.db"
+    refused = installation.run("restore", made["file"], "--yes", "--to", f"sqlite:///{place}")
+    assert (refused.code, place.exists()) == (2, False)
+    assert f"{place} is inside the lake" in refused.stderr
     done = installation.run("restore", made["file"], "--yes", "--json")
 
     assert done.code == 0, done.stderr

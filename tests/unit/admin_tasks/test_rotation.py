@@ -2,7 +2,7 @@
 
 from datetime import date, datetime, timedelta
 
-from admin_tasks.rotation import Keep, kept
+from admin_tasks.rotation import Keep, kept, loss
 from market.clock import EXCHANGE_TZ
 
 FIRST = datetime(2025, 1, 1, 2, 0, tzinfo=EXCHANGE_TZ)
@@ -43,6 +43,25 @@ def test_several_backups_of_a_day_leave_the_newest() -> None:
     noon, night = FIRST.replace(hour=12), FIRST.replace(hour=23)
 
     assert kept([FIRST, noon, night], Keep(2, 2, 2)) == {night}
+
+
+def test_one_that_holds_far_less_keeps_the_fuller_one_of_its_day_beside_it() -> None:
+    """Of the two that hold as much the newer one stays."""
+    morning, noon, night = (FIRST.replace(hour=hour) for hour in (8, 12, 23))
+
+    def stands_for(newer: datetime, _older: datetime) -> bool:
+        return newer != night
+
+    assert kept([morning, noon, night], Keep(1, 0, 0), stands_for) == {noon, night}
+
+
+def test_half_of_the_rows_of_each_table_of_bars_and_catalog_is_enough() -> None:
+    """What the ledger forgets by its retention is no loss."""
+    older = {"kline_daily": 100, "symbol": 10, "sync_run": 1000}
+
+    assert loss({"kline_daily": 50, "symbol": 5}, older) is None
+    assert loss({"kline_daily": 49, "symbol": 10}, older) == "kline_daily"
+    assert loss({"kline_daily": 100}, older) == "symbol"
 
 
 def test_the_newest_backup_is_kept_whatever_the_rules_say() -> None:
