@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from admin_tasks.backup_files import (
+    SETTING,
     Backup,
     BackupBusyError,
     BackupError,
@@ -103,7 +104,7 @@ class Backups:
             temporary.replace(path)
             sync_folder(path.parent)
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise unwritable(path, error, SETTING) from error
         finally:
             temporary.unlink(missing_ok=True)
         backup = Backup(

@@ -25,11 +25,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from market.errors import UsageError
 from storage.database import Database
 from storage.email_tables import email, email_delivery
 
 _LONGEST_RECIPIENT = 320
 _LONGEST_REASON = 1000
+_LONGEST_PAUSE_S = 600.0
+_OVERDUE_AFTER_S = 600.0
+"""As long as one process may go on sending before the last recipient has its turn."""
 
 
 class DeliveryState(StrEnum):
@@ -61,6 +65,15 @@ _FOUND_SENDING = (
 )
 
 
+class OtherContentError(UsageError):
+    """A key names a mail with another content already; nothing was sent."""
+
+
+def retry_pause_s(attempts: int, retry_s: float) -> float:
+    """How long after so many tries the next one follows: ``retry_s``, then twice as long each."""
+    return min(retry_s * 2.0 ** max(0, attempts - 1), _LONGEST_PAUSE_S)
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryOutcome:
     """How an attempt for one recipient ended.
@@ -82,6 +95,7 @@ class Delivery:
     Attributes:
         code: The server's reply code; None if it gave none.
         changed_at: Epoch seconds.
+        sent_by: Id of the task or command that sent to it last; None if none did.
     """
 
     recipient: str
@@ -90,6 +104,7 @@ class Delivery:
     code: int | None
     reason: str | None
     changed_at: float
+    sent_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +145,8 @@ class EmailRequest:
         request: Id of the task or command. Who comes again under the same id, such as a redelivered
             task, changes nothing that has ended; another one tries anew what was certainly not
             sent.
+        content: Hash of all that a reader gets: subject, texts and files.
+        may_differ: Whether other content under a known key is the same mail, made anew.
     """
 
     key: str
@@ -140,6 +157,8 @@ class EmailRequest:
     recipients: Sequence[str]
     refused: Mapping[str, str]
     request: str
+    content: str
+    may_differ: bool = False
 
 
 class EmailLedger:
@@ -155,6 +174,7 @@ class EmailLedger:
         what that one records later stands.
 
         Raises:
+            OtherContentError: The key is another mail's; nothing is changed.
             StorageError: The database cannot be used.
         """
         with self._database.writing() as connection:
@@ -168,11 +188,14 @@ class EmailLedger:
                     sender=asked.sender,
                     subject=asked.subject,
                     attachments=json.dumps(list(asked.attachments)),
+                    content=asked.content,
                     created_at=now,
                 )
                 .on_conflict_do_nothing()
             )
             row = connection.execute(select(email).where(email.c.key == asked.key)).one()
+            if row.content != asked.content:
+                _renew(connection, row, asked)
             refused = {r[:_LONGEST_RECIPIENT]: why for r, why in asked.refused.items()}
             fresh = {
                 "email_id": row.id,
@@ -208,13 +231,16 @@ class EmailLedger:
         with self._database.reading() as connection:
             return [_delivery(row) for row in connection.execute(query).mappings()]
 
-    def begin(self, email_id: int, recipients: Sequence[str], token: str) -> bool:
+    def begin(
+        self, email_id: int, recipients: Sequence[str], token: str, sent_by: str | None = None
+    ) -> bool:
         """Mark recipients as ``sending``, all of them or none; durable on return.
 
         Args:
             email_id: Which mail.
             recipients: To whom its content is about to leave.
             token: Of this attempt; :meth:`settle` needs it.
+            sent_by: Id of the task or command that sends.
 
         Returns:
             False if one of them is no longer open: another process sends, or has sent, to it.
@@ -227,6 +253,7 @@ class EmailLedger:
                 .values(
                     state=DeliveryState.SENDING.value,
                     token=token,
+                    sent_by=sent_by,
                     began_at=(now := self._database.now(connection)),
                     changed_at=now,
                 )
@@ -258,18 +285,65 @@ class EmailLedger:
             now = self._database.now(connection)
             _settle(connection, email_id, outcomes, now, token=token, max_attempts=max_attempts)
 
-    def entries(self, *, only: Collection[DeliveryState] = (), limit: int) -> list[EmailEntry]:
-        """Emails with their recipients, the newest first; ``only`` with one of these states."""
+    def entries(
+        self,
+        *,
+        only: Collection[DeliveryState] = (),
+        key: str | None = None,
+        overdue: float | None = None,
+        limit: int,
+    ) -> list[EmailEntry]:
+        """Emails with their recipients, the newest first.
+
+        Args:
+            only: Those with one of these states; none: all.
+            key: Those of this mail.
+            overdue: Besides ``only``, those that nobody will try again: not settled long after
+                their next try was due, if the pause before a second try is so many seconds.
+            limit: At most so many recipients.
+        """
         query = (
             select(email_delivery, email)
             .join(email)
             .order_by(email.c.created_at.desc(), email.c.id.desc(), email_delivery.c.recipient)
             .limit(limit)
         )
-        if only:
-            query = query.where(_is(only))
+        if key is not None:
+            query = query.where(email.c.key == key)
         with self._database.reading() as connection:
+            wanted = [_is(only)] if only else []
+            if overdue is not None:
+                wanted.append(_overdue(self._database.now(connection), overdue))
+            if wanted:
+                query = query.where(or_(*wanted))
             return [_entry(row) for row in connection.execute(query).mappings()]
+
+
+def _renew(connection: Connection, known: Any, asked: EmailRequest) -> None:
+    if not asked.may_differ:
+        raise OtherContentError(
+            f"the key {asked.key} is that of another email already ({known.subject!r}), with "
+            "another subject, text or file; nothing was sent: use another key",
+            {"key": asked.key},
+        )
+    connection.execute(
+        update(email)
+        .where(email.c.id == known.id)
+        .values(
+            subject=asked.subject,
+            attachments=json.dumps(list(asked.attachments)),
+            content=asked.content,
+        )
+    )
+
+
+def _overdue(now: float, retry_s: float) -> ColumnElement[bool]:
+    columns = email_delivery.c
+    pauses = [(columns.attempts == n, retry_pause_s(n, retry_s)) for n in range(20)]
+    pause = case(*pauses, else_=_LONGEST_PAUSE_S)
+    return and_(
+        _is({*OPEN, DeliveryState.SENDING}), columns.changed_at + pause < now - _OVERDUE_AFTER_S
+    )
 
 
 def _give_up_sending(
@@ -381,6 +455,7 @@ def _delivery(row: RowMapping) -> Delivery:
         code=row["code"],
         reason=row["reason"],
         changed_at=row["changed_at"],
+        sent_by=row["sent_by"],
     )
 
 
