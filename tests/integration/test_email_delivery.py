@@ -314,7 +314,7 @@ def test_a_process_killed_around_the_content_leaves_a_mail_that_is_not_sent_agai
     )
     assert done.returncode == -9
 
-    sent = send(mailing, [A, B])
+    sent = send(mailing, [A, B], text="Text")
 
     assert states(sent) == {A: "uncertain", B: "uncertain"}
     assert all("not sent again" in str(each.reason) for each in sent.deliveries)

@@ -346,10 +346,12 @@ def test_an_earlier_session_is_told_as_it_was_and_a_day_off_is_refused(
 def test_a_session_before_all_bars_is_told_from_an_empty_home(
     troubled_market: TroubledMarket,
 ) -> None:
-    summary = summarise(gather(troubled_market.runtime, date(2016, 1, 5)))
+    facts = gather(troubled_market.runtime, date(2016, 1, 5))
+    summary = summarise(facts)
     assert summary.verdict is Verdict.EMPTY
     assert summary.headline == "No bars are held up to 2016-01-05; later ones are."
     assert summary.remedy == "quantsync backfill --from 2016-01-05"
+    assert "only later ones were asked for" in shown(facts)
 
 
 def test_a_folder_that_cannot_be_written_is_named_by_its_setting(
