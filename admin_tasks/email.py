@@ -17,7 +17,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_expone
 from admin_tasks.mailing import Mailing
 from admin_tasks.message import Email, content_hash, message_id, read_attachments, render
 from admin_tasks.smtp import MailServerError, Session
-from storage.email_ledger import (
+from storage.email_ledger import retry_pause_s
+from storage.email_records import (
     OPEN,
     UNHAPPY,
     Delivery,
@@ -25,7 +26,6 @@ from storage.email_ledger import (
     DeliveryState,
     EmailRequest,
     RecordedEmail,
-    retry_pause_s,
 )
 from storage.errors import StorageError
 from storage.killpoints import KillPoint, reach

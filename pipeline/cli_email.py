@@ -16,7 +16,8 @@ from pipeline.emailing import attachable, interruption, send_here, send_through_
 from pipeline.options import Json
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
-from storage.email_ledger import UNHAPPY, DeliveryState, EmailEntry, EmailLedger
+from storage.email_ledger import EmailLedger
+from storage.email_records import UNHAPPY, DeliveryState, EmailEntry
 
 _INTERRUPTED = 130
 _STYLES = {DeliveryState.ACCEPTED: "green", **dict.fromkeys(UNHAPPY, "red")}

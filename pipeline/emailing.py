@@ -13,7 +13,8 @@ from market.errors import QuantsyncError
 from pipeline.broker import check_broker
 from pipeline.mailing import mailing_of
 from pipeline.runtime import Runtime
-from storage.email_ledger import OPEN, EmailLedger
+from storage.email_ledger import EmailLedger
+from storage.email_records import OPEN
 
 _LOOK_EVERY_S = 0.2
 _HINT_AFTER_S = 10.0

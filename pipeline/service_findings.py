@@ -16,7 +16,8 @@ from pipeline.queues import QUANT_QUEUES
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from scheduling.beat import TICK_MINUTES
-from storage.email_ledger import DeliveryState, EmailEntry, EmailLedger
+from storage.email_ledger import EmailLedger
+from storage.email_records import DeliveryState, EmailEntry
 from storage.run_records import RunState
 from storage.vital_signs import BEAT, TICK, Sign, read_clocks, read_failures, read_signs
 

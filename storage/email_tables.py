@@ -35,7 +35,7 @@ email_delivery = Table(
     metadata,
     Column("email_id", Integer, ForeignKey("email.id"), nullable=False),
     Column("recipient", String(320), nullable=False),
-    Column("state", String(16), nullable=False, comment="see storage.email_ledger.DeliveryState"),
+    Column("state", String(16), nullable=False, comment="see storage.email_records.DeliveryState"),
     Column("attempts", Integer, nullable=False),
     Column("request", String(80), nullable=False, comment="id of the task or command that asked"),
     Column("token", String(32), comment="of the attempt that sends, or sent last"),

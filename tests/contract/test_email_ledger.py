@@ -7,11 +7,11 @@ from sqlalchemy import update
 
 import storage.email_tables
 from storage.database import Database
-from storage.email_ledger import (
+from storage.email_ledger import EmailLedger
+from storage.email_records import (
     UNHAPPY,
     DeliveryOutcome,
     DeliveryState,
-    EmailLedger,
     EmailRequest,
     OtherContentError,
     RecordedEmail,

@@ -16,7 +16,8 @@ from sqlalchemy import update
 from admin_tasks.email import RECIPIENTS_AT_ONCE, Sent, deliver
 from admin_tasks.mailing import Mailing
 from admin_tasks.message import AttachmentError, compose
-from storage.email_ledger import DeliveryOutcome, DeliveryState, EmailLedger, OtherContentError
+from storage.email_ledger import EmailLedger
+from storage.email_records import DeliveryOutcome, DeliveryState, OtherContentError
 from storage.email_tables import email
 from storage.errors import DatabaseUnreachableError
 from tests.fixtures.smtp_server import DIE, STALL, MailHost

@@ -23,7 +23,8 @@ from pipeline.service_findings import (
     worker_findings,
 )
 from pipeline.settings import Settings
-from storage.email_ledger import DeliveryOutcome, DeliveryState, EmailLedger, EmailRequest
+from storage.email_ledger import EmailLedger
+from storage.email_records import DeliveryOutcome, DeliveryState, EmailRequest
 from storage.email_tables import email_delivery
 from storage.run_records import RunState
 from storage.vital_signs import note_clock

@@ -51,7 +51,7 @@ def upgrade() -> None:
             "state",
             sa.String(length=16),
             nullable=False,
-            comment="see storage.email_ledger.DeliveryState",
+            comment="see storage.email_records.DeliveryState",
         ),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column(
