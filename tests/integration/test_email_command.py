@@ -1,6 +1,5 @@
 """What ``quantsync email`` refuses, run in this process: nothing of it is sent."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 
 from admin_tasks.message import AttachmentError, InvalidEmailError
 from pipeline.cli_email import _email
+from pipeline.settings import Settings
 from tests.fixtures.smtp_server import MailHost
 
 A = "a@example.com"
@@ -19,14 +19,15 @@ def reports(tmp_path: Path, mail_host: MailHost, monkeypatch: pytest.MonkeyPatch
     """The reports folder of a home that sends to the mail host, which is sent nothing."""
     folder = tmp_path / "home" / "reports"
     (folder / "folder").mkdir(parents=True)
-    for name, value in {
-        "QUANTSYNC_HOME": str(folder.parent),
-        "SMTP_HOST": "127.0.0.1",
-        "SMTP_PORT": str(mail_host.port),
-        "SMTP_SECURITY": "none",
-        "SMTP_FROM": "quantsync@example.com",
-    }.items():
-        monkeypatch.setenv(name, value)
+    settings = Settings(
+        quantsync_home=folder.parent,
+        smtp_host="127.0.0.1",
+        smtp_port=mail_host.port,
+        smtp_security="none",
+        smtp_from="quantsync@example.com",
+        email_max_attempts=1,
+    )
+    monkeypatch.setattr("pipeline.cli_email.read_settings", lambda: settings)
     monkeypatch.chdir(folder.parent)
     yield folder
     assert mail_host.received == []
@@ -49,7 +50,7 @@ def test_a_file_that_lies_elsewhere_is_not_attached_by_a_person_either(reports: 
         ask(attach=[Path("reports/folder")])
 
 
-def test_an_empty_key_is_refused_and_not_taken_for_none(reports: Path) -> None:
-    assert os.environ["QUANTSYNC_HOME"] == str(reports.parent)
+@pytest.mark.usefixtures("reports")
+def test_an_empty_key_is_refused_and_not_taken_for_none() -> None:
     with pytest.raises(InvalidEmailError, match="1 to 200 characters"):
         ask(key="")
