@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from admin_tasks.backup_files import (
+    SETTING,
     Backup,
     BackupBusyError,
     BackupError,
@@ -109,7 +110,7 @@ class Backups:
             temporary.replace(path)
             sync_folder(path.parent)
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise unwritable(path, error, SETTING) from error
         finally:
             temporary.unlink(missing_ok=True)
         backup = Backup(

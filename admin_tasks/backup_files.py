@@ -29,6 +29,8 @@ _FORMAT = 1
 _NAME = re.compile(r"^quantsync-\d{8}T\d{6}Z-[0-9a-f]{6}\.(sqlite\.zst|postgresql\.dump)$")
 _LEFTOVER = re.compile(r"^\.quantsync-\d{8}T\d{6}Z-[0-9a-f]{6}\..*\.tmp(-journal|-wal|-shm)?$")
 _LOCK = ".lock"
+SETTING = "BACKUP_DIR"
+"""What names the folder."""
 
 
 class BackupBusyError(QuantsyncError):
@@ -130,7 +132,7 @@ class BackupFolder:
                 {"folder": str(self.path)},
             ) from error
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            raise unwritable(self.path, error, SETTING) from error
 
     def _remove_leftovers(self) -> None:
         for leftover in self.path.iterdir():
@@ -145,7 +147,9 @@ class BackupFolder:
         """
         text = json.dumps({"format": _FORMAT, **asdict(backup)}, indent=2, ensure_ascii=False)
         replace_file(
-            self._manifest(backup.file), lambda temporary: _write_text(temporary, text + "\n")
+            self._manifest(backup.file),
+            lambda temporary: _write_text(temporary, text + "\n"),
+            setting=SETTING,
         )
 
     def entries(self, *, read: bool = True) -> list[Found]:
@@ -226,7 +230,7 @@ class BackupFolder:
             self._manifest(name).unlink(missing_ok=True)
             (self.path / name).unlink(missing_ok=True)
         except OSError as error:
-            raise unwritable(self.path / name, error) from error
+            raise unwritable(self.path / name, error, SETTING) from error
 
     def _manifest(self, name: str) -> Path:
         return self.path / f"{name}.json"

@@ -15,9 +15,10 @@ from typing import Any
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from admin_tasks.mailing import Mailing
-from admin_tasks.message import Email, message_id, read_attachments, render
+from admin_tasks.message import Email, content_hash, message_id, read_attachments, render
 from admin_tasks.smtp import MailServerError, Session
-from storage.email_ledger import (
+from storage.email_ledger import retry_pause_s
+from storage.email_records import (
     OPEN,
     UNHAPPY,
     Delivery,
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 
 RECIPIENTS_AT_ONCE = 50  # every server takes a hundred (RFC 5321, 4.5.3.1.8)
 _BEGIN_UNTIL_S = 600.0
-_LONGEST_PAUSE_S = 600.0
 _RECORD_PATIENCE_S = 60.0
 _INTERRUPTED = (
     "the process was interrupted after it began to send the content: it may have arrived, so it is "
@@ -46,11 +46,13 @@ class Sent:
     """What became of an email so far.
 
     Attributes:
+        request: Id of the task or command that asked.
         retry_in_s: Ask again after so many seconds; None if every recipient's fate is settled.
     """
 
     key: str
     message_id: str
+    request: str
     deliveries: tuple[Delivery, ...]
     retry_in_s: float | None
 
@@ -71,13 +73,25 @@ class Sent:
                     "code": each.code,
                     "reason": each.reason,
                     "attempts": each.attempts,
+                    "at": each.changed_at,
+                    "had_already": self._had_already(each),
                 }
                 for each in self.deliveries
             },
         }
 
+    def _had_already(self, each: Delivery) -> bool:
+        return each.state is DeliveryState.ACCEPTED and each.sent_by != self.request
 
-def deliver(email: Email, mailing: Mailing, *, request: str, may_retry: bool = True) -> Sent:
+
+def deliver(
+    email: Email,
+    mailing: Mailing,
+    *,
+    request: str,
+    may_retry: bool = True,
+    may_differ: bool = False,
+) -> Sent:
     """Send an email to every recipient that has not had it, as far as that goes now.
 
     Idempotent: a second call with the same key sends nothing to whom the first one sent.
@@ -88,9 +102,12 @@ def deliver(email: Email, mailing: Mailing, *, request: str, may_retry: bool = T
         request: Id of the task or command; a repetition has the same one. One with another id tries
             anew what was certainly not sent (``refused``, ``failed``).
         may_retry: Whether the caller would come again; without, what is deferred has failed.
+        may_differ: Whether other content under the same key is the same mail, made anew: it goes
+            to those who have not had the earlier one.
 
     Raises:
         AttachmentError: A file cannot be attached; nothing was sent.
+        OtherContentError: The key is that of a mail with another content; nothing was sent.
         ConfigurationError: The mail server's CA file cannot be read; nothing was sent.
         StorageError: The ledger cannot be used; what had no mark there was not sent.
     """
@@ -107,6 +124,8 @@ def deliver(email: Email, mailing: Mailing, *, request: str, may_retry: bool = T
             recipients=addresses,
             refused=email.refused,
             request=request,
+            content=content_hash(email, attachments),
+            may_differ=may_differ,
         )
     )
     everyone = [*addresses, *email.refused]
@@ -121,16 +140,19 @@ def deliver(email: Email, mailing: Mailing, *, request: str, may_retry: bool = T
             created_at=opened.created_at,
             attachments=attachments,
         )
-        attempt = _Attempt(mailing, opened, content, mailing.max_attempts if may_retry else 1)
+        tries = mailing.max_attempts if may_retry else 1
+        attempt = _Attempt(mailing, opened, content, tries, request)
         attempt.send([address for address in addresses if address in waiting])
-    return _sent(email, opened, mailing, everyone)
+    return _sent(email, opened, mailing, everyone, request)
 
 
 def _is_open(delivery: Delivery) -> bool:
     return delivery.state in OPEN
 
 
-def _sent(email: Email, opened: RecordedEmail, mailing: Mailing, everyone: Sequence[str]) -> Sent:
+def _sent(
+    email: Email, opened: RecordedEmail, mailing: Mailing, everyone: Sequence[str], request: str
+) -> Sent:
     deliveries = tuple(mailing.ledger.deliveries(opened.id, everyone))
     for each in deliveries:
         if each.state in UNHAPPY:
@@ -140,18 +162,23 @@ def _sent(email: Email, opened: RecordedEmail, mailing: Mailing, everyone: Seque
     tries = [each.attempts for each in deliveries if _is_open(each)]
     pause = None
     if tries:
-        pause = min(mailing.retry_s * 2 ** max(0, max(tries) - 1), _LONGEST_PAUSE_S)
-    return Sent(email.key, opened.message_id, deliveries, pause)
+        pause = retry_pause_s(max(tries), mailing.retry_s)
+    return Sent(email.key, opened.message_id, request, deliveries, pause)
 
 
 class _Attempt:
     """One connection's worth of sending."""
 
     def __init__(
-        self, mailing: Mailing, opened: RecordedEmail, content: bytes, max_attempts: int
+        self,
+        mailing: Mailing,
+        opened: RecordedEmail,
+        content: bytes,
+        max_attempts: int,
+        request: str,
     ) -> None:
         self._mailing, self._opened, self._content = mailing, opened, content
-        self._max_attempts = max_attempts
+        self._max_attempts, self._request = max_attempts, request
         self._token = uuid.uuid4().hex
 
     def send(self, recipients: list[str]) -> None:
@@ -179,7 +206,8 @@ class _Attempt:
         begun: list[str] = []
 
         def begin(taken: list[str]) -> bool:
-            if not self._mailing.ledger.begin(self._opened.id, taken, self._token):
+            ledger = self._mailing.ledger
+            if not ledger.begin(self._opened.id, taken, self._token, self._request):
                 return False
             begun.extend(taken)
             reach(KillPoint.MAIL_BEGUN)

@@ -198,8 +198,13 @@ def _inside(name: str, root: Path) -> Path:
         raise AttachmentError(f"{name!r} is no path of a file ({error})") from error
     if not path.is_relative_to(root):
         raise AttachmentError(
-            f"{name} is not attached: it does not lie below the reports folder {root}, and no "
-            "other file is ever sent",
+            f"{name} is not attached: it does not lie below the reports folder {root}, or is a "
+            "link that leads out of it, and no other file is ever sent; copy it there first",
+            {"attachment": name},
+        )
+    if path.is_dir():
+        raise AttachmentError(
+            f"{name} cannot be attached: it is a folder; attach its files singly, or as an archive",
             {"attachment": name},
         )
     if not path.is_file():
@@ -227,6 +232,18 @@ def _content(name: str, path: Path, left: int) -> bytes:
             {"attachment": name},
         )
     return content
+
+
+def content_hash(email: Email, attachments: Sequence[Attachment]) -> str:
+    """SHA-256 of all that a reader gets, whoever they are: subject, texts, and files by name."""
+    digest = hashlib.sha256()
+    parts = [email.subject.encode(), email.text.encode()]
+    parts += [b"" if email.html is None else b"html" + email.html.encode()]
+    for each in attachments:
+        parts += [each.name.encode(), each.content]
+    for part in parts:
+        digest.update(len(part).to_bytes(8) + part)
+    return digest.hexdigest()
 
 
 def message_id(key: str, sender: Mailbox) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from admin_tasks.backup_files import SETTING
 from admin_tasks.postgresql_tools import PostgresqlToolError, PostgresqlTools
 from storage.contents import Contents, read_contents
 from storage.database import Database
@@ -50,7 +51,7 @@ def dump_postgresql(
                 tools.run(program, words, database.url, file)  # type: ignore[arg-type]
                 return contents, file.content
         except OSError as error:
-            raise unwritable(to, error) from error
+            raise unwritable(to, error, SETTING) from error
 
 
 @contextmanager

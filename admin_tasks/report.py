@@ -23,6 +23,7 @@ from market.boards import BoardKind
 from storage.files import replace_file, unwritable
 
 HTML_NAME, PDF_NAME = "report.html", "report.pdf"
+_SETTING = "REPORTS_DIR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,10 @@ def write_report(
         _remove(place / PDF_NAME)  # an earlier one would contradict the page
         remarks.append(error.message)
     else:
-        replace_file(place / PDF_NAME, lambda path: _keep(path, printed))
+        replace_file(place / PDF_NAME, lambda path: _keep(path, printed), setting=_SETTING)
     shown = Page(facts, summary, page.figures, chosen, user_id, tuple(remarks))
     text = render_html(shown).encode()
-    replace_file(place / HTML_NAME, lambda path: _keep(path, text))
+    replace_file(place / HTML_NAME, lambda path: _keep(path, text), setting=_SETTING)
     return MadeReport(user_id, facts, summary, place / HTML_NAME, pdf, tuple(remarks))
 
 
@@ -120,7 +121,7 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable(path, error, _SETTING) from error
 
 
 def _keep(path: Path, content: bytes) -> None:

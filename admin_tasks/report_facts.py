@@ -297,6 +297,7 @@ class ReportFacts:
         simulated: Whether the prices are those of a simulated market.
         home: Where the installation keeps its data.
         names: Names of the symbols and boards that are mentioned.
+        holds_later: Whether bars of later sessions are held.
     """
 
     session: date
@@ -312,3 +313,4 @@ class ReportFacts:
     doubts: Doubts = field(default_factory=Doubts)
     market: MarketFacts = field(default_factory=MarketFacts)
     names: Mapping[str, str] = field(default_factory=dict)
+    holds_later: bool = False

@@ -10,6 +10,7 @@ from storage.gaps import Reason
 
 REPAIR = "quantsync repair --gaps"
 _BEGIN = "quantsync sync all"
+_GO_BACK = "quantsync backfill --from {session}"
 
 _CAUSES = {
     Reason.PROVISIONAL: "only bars that can still change are held",
@@ -70,8 +71,14 @@ def summarise(facts: ReportFacts) -> Summary:
         late=tuple(_late(row) for row in facts.freshness if row.owed),
         why=tuple(_reasons(facts)),
         gone=tuple(_gone(facts)),
-        remedy=REPAIR if verdict is Verdict.LATE else _BEGIN if verdict is Verdict.EMPTY else None,
+        remedy=_remedy(facts, verdict),
     )
+
+
+def _remedy(facts: ReportFacts, verdict: Verdict) -> str | None:
+    if verdict is Verdict.EMPTY:
+        return _GO_BACK.format(session=facts.session) if facts.holds_later else _BEGIN
+    return REPAIR if verdict is Verdict.LATE else None
 
 
 def _verdict(facts: ReportFacts) -> Verdict:
@@ -88,6 +95,8 @@ def _headline(facts: ReportFacts, verdict: Verdict) -> str:
     if verdict is Verdict.EMPTY:
         tried = facts.runs.total
         since = f", and {counted(tried, 'run')} of this session brought none" if tried else ""
+        if facts.holds_later:
+            return f"No bars are held up to {facts.session}{since}; later ones are."
         return f"No bars are held{since}."
     series = sum(row.series for row in facts.freshness)
     if verdict is Verdict.LATE:

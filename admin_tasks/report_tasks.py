@@ -54,6 +54,7 @@ def send_report(
             "html": made.mail_html(),
             "attachments": [str(path) for path in made.files],
             "key": f"report:{made.session}",
+            "may_differ": True,
         },
         queue=EMAIL_QUEUE,
     )

@@ -18,7 +18,7 @@ from typing import Literal, Self
 from admin_tasks.addresses import Mailbox
 from ingest.causes import plain_cause
 from market.errors import ConfigurationError, QuantsyncError
-from storage.email_ledger import DeliveryOutcome, DeliveryState
+from storage.email_records import DeliveryOutcome, DeliveryState
 
 _START, _CLOSING, _TOO_MANY = 354, 421, 452
 _BARE_LINE_END = re.compile(rb"\r\n|\r|\n")

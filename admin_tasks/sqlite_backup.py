@@ -11,6 +11,7 @@ import pyarrow as pa
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DatabaseError
 
+from admin_tasks.backup_files import SETTING
 from storage.contents import Contents, read_contents
 from storage.database import Database
 from storage.errors import CorruptFileError
@@ -38,7 +39,7 @@ def dump_sqlite(database: Database, to: Path) -> tuple[Contents, Content]:
         contents = _copy(database, plain)
         return contents, _compress(plain, to)
     except (OSError, pa.ArrowException) as error:
-        raise unwritable(to, error) from error
+        raise unwritable(to, error, SETTING) from error
     finally:
         plain.unlink(missing_ok=True)
 

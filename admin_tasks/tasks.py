@@ -28,6 +28,8 @@ def send_email(
     html: str | None = None,
     attachments: Sequence[str] = (),
     key: str | None = None,
+    *,
+    may_differ: bool = False,
 ) -> dict[str, Any]:
     """Send an email, once to each recipient, however often this is delivered.
 
@@ -40,18 +42,27 @@ def send_email(
         attachments: Files below the reports folder.
         key: Names the mail, such as ``report:2025-12-31``; asked for again under it, the mail goes
             only to those who have certainly not had it. Default: this task's id.
+        may_differ: Whether other content under the same key is the same mail, made anew, such as a
+            report. Otherwise it is refused.
 
     Returns:
-        ``key``, ``message_id`` and ``recipients``: by address, state, code, reason and attempts.
+        ``key``, ``message_id`` and ``recipients``: by address, state, code, reason and attempts,
+        ``at`` (epoch seconds) and ``had_already``: whether another task or command sent it.
     """
     from admin_tasks.email import deliver  # noqa: PLC0415
     from admin_tasks.mailing import Mailing  # noqa: PLC0415
     from admin_tasks.message import compose  # noqa: PLC0415
 
-    name = key or f"task:{self.request.id}"
+    name = f"task:{self.request.id}" if key is None else key
     email = compose(to, subject, body, html=html, attachments=attachments, key=name)
     again = self.request.retries < self.max_retries
-    sent = deliver(email, handed(Mailing), request=self.request.id, may_retry=again)
+    sent = deliver(
+        email,
+        handed(Mailing),
+        request=self.request.id,
+        may_retry=again,
+        may_differ=may_differ,
+    )
     if again and sent.retry_in_s is not None:
         raise self.retry(countdown=sent.retry_in_s)
     return sent.document

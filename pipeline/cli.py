@@ -37,6 +37,10 @@ def _root(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    # Warnings of libraries are for who asks for the log, also of those with a level of their own.
+    logging.captureWarnings(capture=True)
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.INFO if verbose else logging.ERROR)
     if verbose:
         for noisy in ("alembic", "kombu", "celery", "filelock", "urllib3"):
             logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -12,12 +12,14 @@ from rich.table import Table
 
 from market.errors import UsageError
 from pipeline import output
-from pipeline.emailing import outgoing, send_here, send_through_queue
+from pipeline.emailing import attachable, interruption, send_here, send_through_queue
 from pipeline.options import Json
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
-from storage.email_ledger import UNHAPPY, DeliveryState, EmailEntry, EmailLedger
+from storage.email_ledger import EmailLedger
+from storage.email_records import UNHAPPY, DeliveryState, EmailEntry
 
+_INTERRUPTED = 130
 _STYLES = {DeliveryState.ACCEPTED: "green", **dict.fromkeys(UNHAPPY, "red")}
 
 
@@ -41,7 +43,10 @@ def _email(
         Path | None, typer.Option("--html", help="File with the same as HTML, for who reads that.")
     ] = None,
     attach: Annotated[
-        list[Path] | None, typer.Option("--attach", help="File to attach; may be repeated.")
+        list[Path] | None,
+        typer.Option(
+            "--attach", help="File below the reports folder, and no other; may be repeated."
+        ),
     ] = None,
     key: Annotated[
         str | None,
@@ -59,18 +64,23 @@ def _email(
     """
     settings = read_settings()
     runtime = Runtime(settings)
-    name = key or f"command:{uuid.uuid4().hex[:16]}"
+    name = f"command:{uuid.uuid4().hex[:16]}" if key is None else key
     words: dict[str, Any] = {
         "to": to,
         "subject": subject,
         "body": sys.stdin.read() if body == "-" else body,
         "html": None if html is None else _read(html),
         "key": name,
+        "attachments": attachable(attach or []),
     }
     say = output.RunProgress(quiet=as_json).say
-    with outgoing(settings.reports_path, name, attach or []) as attachments:
-        send = send_here if settings.is_embedded else send_through_queue
-        document = send(runtime, {**words, "attachments": attachments}, say)
+    send = send_here if settings.is_embedded else send_through_queue
+    try:
+        document = send(runtime, words, say)
+    except KeyboardInterrupt:
+        output.messages.print(output.plain(interruption(runtime, name, to, sys.argv[1:])))
+        # Not typer.Exit, to whose code the root adds what is true of runs, and not of mails.
+        sys.exit(_INTERRUPTED)
     if as_json:
         output.print_json(document)
     else:
@@ -91,6 +101,8 @@ def _show(document: dict[str, Any]) -> None:
     for recipient, each in document["recipients"].items():
         style = _STYLES.get(DeliveryState(each["state"]), "yellow")
         said = " ".join(str(word) for word in (each["code"], each["reason"]) if word)
+        if each["had_already"]:
+            said = f"had it already (accepted at {output.local_time(each['at'])} Shanghai)"
         output.console.print(
             f"[{style}]{each['state']:<10}[/] {output.plain(recipient)}  {output.plain(said)}"
         )
@@ -99,14 +111,22 @@ def _show(document: dict[str, Any]) -> None:
 
 def _emails(
     failed: Annotated[
-        bool, typer.Option("--failed", help="Only refused, failed and uncertain ones.")
+        bool,
+        typer.Option(
+            "--failed",
+            help="Only refused, failed and uncertain ones, and those that nobody will try again.",
+        ),
     ] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many recipients.")] = 100,
     as_json: Json = False,
 ) -> None:
     """List emails with what became of each recipient, the newest first."""
-    ledger = EmailLedger(Runtime(read_settings()).database)
-    entries = ledger.entries(only=UNHAPPY if failed else (), limit=limit)
+    settings = read_settings()
+    ledger = EmailLedger(Runtime(settings).database)
+    if failed:
+        entries = ledger.entries(only=UNHAPPY, overdue=settings.email_retry_s, limit=limit)
+    else:
+        entries = ledger.entries(limit=limit)
     if as_json:
         output.print_json({"emails": [_json(entry) for entry in entries]})
         return

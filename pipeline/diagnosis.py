@@ -13,6 +13,7 @@ from pipeline.service_findings import (
     beat_findings,
     broker_findings,
     clock_findings,
+    email_findings,
     failure_findings,
     worker_findings,
 )
@@ -40,6 +41,7 @@ def examine(runtime: Runtime) -> list[Finding]:
         findings += beat_findings(runtime)
         findings += clock_findings(runtime)
         findings += failure_findings(runtime)
+        findings += email_findings(runtime)
         findings.append(_reconciler(runtime))
         findings += _leases(runtime)
         findings += _runs(runtime)

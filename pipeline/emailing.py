@@ -1,21 +1,20 @@
 """Sending one email on a command's behalf: in this process, or through the queue."""
 
-import hashlib
-import shutil
+import shlex
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from admin_tasks.email import deliver
-from admin_tasks.message import AttachmentError, compose, read_attachments
+from admin_tasks.message import MAX_RECIPIENTS, compose, read_attachments
 from market.errors import QuantsyncError
 from pipeline.broker import check_broker
 from pipeline.mailing import mailing_of
 from pipeline.runtime import Runtime
-from storage.errors import UnwritableError
+from storage.email_ledger import EmailLedger
+from storage.email_records import OPEN
 
 _LOOK_EVERY_S = 0.2
 _HINT_AFTER_S = 10.0
@@ -25,51 +24,55 @@ class EmailTaskError(QuantsyncError):
     """The worker could not do the task of an email; the message says what it met."""
 
 
-@contextmanager
-def outgoing(reports: Path, key: str, files: Sequence[Path]) -> Iterator[list[str]]:
-    """Files as names that may be attached, while the block runs.
+def attachable(files: Sequence[Path]) -> list[str]:
+    """Files that a person names, as the task takes them: from here, or else from the reports.
 
-    Those outside the reports folder are copied into it, where workers find them.
-
-    Raises:
-        AttachmentError: One cannot be read.
-        UnwritableError: The reports folder cannot be written.
+    Whether they may be attached is judged where every attachment is: when it is read.
     """
-    folder = reports / "outgoing" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    names = []
-    try:
-        for number, file in enumerate(files):
-            path = file.expanduser().absolute()
-            if path.resolve().is_relative_to(reports.resolve()):
-                names.append(str(path.resolve()))
-            else:
-                names.append(_copied(path, folder / str(number), reports))
-        yield names
-    except KeyboardInterrupt:
-        raise  # a worker may still send it
-    except BaseException:
-        _forget(folder)
-        raise
-    _forget(folder)
+    here = [file.expanduser().absolute() for file in files]
+    return [str(path if path.exists() else file) for file, path in zip(files, here, strict=True)]
 
 
-def _forget(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        folder.parent.rmdir()  # if it is empty
+def unsent(runtime: Runtime, key: str, asked: Sequence[str]) -> list[str]:
+    """Who certainly has not had a mail and would be sent it if it is asked for again.
+
+    Args:
+        runtime: The stores.
+        key: The mail's.
+        asked: The recipients, as they were asked for: the ledger may not know the mail yet.
+    """
+    entries = EmailLedger(runtime.database).entries(key=key, limit=MAX_RECIPIENTS)
+    if not entries:
+        return list(asked)
+    return [each.delivery.recipient for each in entries if each.delivery.state in OPEN]
 
 
-def _copied(path: Path, folder: Path, reports: Path) -> str:
-    if not path.is_file():
-        raise AttachmentError(f"--attach {path}: there is no such file", {"attachment": str(path)})
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / path.name)
-    except OSError as error:
-        raise UnwritableError(
-            f"{path} cannot be copied to {folder}, from where it is attached ({error.strerror})"
-        ) from error
-    return str((folder / path.name).relative_to(reports))
+def interruption(runtime: Runtime, key: str, asked: Sequence[str], words: Sequence[str]) -> str:
+    """What is true of a mail whose command was interrupted, and how to go on.
+
+    Args:
+        runtime: The stores.
+        key: The mail's.
+        asked: Its recipients.
+        words: The command's.
+    """
+    if not runtime.settings.is_embedded:
+        return (
+            f"interrupted: what the worker was handed goes on without this command; `quantsync "
+            f"emails` says what becomes of {key}"
+        )
+    left = unsent(runtime, key, asked)
+    if not left:
+        return (
+            f"interrupted: nobody is left to be sent {key}; `quantsync emails` says what became of "
+            "it"
+        )
+    known = any(word == "--key" or word.startswith("--key=") for word in words)
+    again = shlex.join(["quantsync", *words, *([] if known else ["--key", key])])
+    return (
+        f"interrupted: not sent to {', '.join(left)}, and nothing sends it later by itself. To go "
+        f"on: {again}"
+    )
 
 
 def send_here(

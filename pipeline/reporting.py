@@ -77,6 +77,7 @@ def gather(runtime: Runtime, session: date | None = None) -> ReportFacts:
         ),
         market=read_market(runtime.lake, day, calendar, names, boards),
         names=_mentioned(names, gaps, runs, replaced),
+        holds_later=day < found.as_of and any(each.held for each in found.series),
     )
 
 

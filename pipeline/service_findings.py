@@ -1,10 +1,10 @@
-"""What ``quantsync doctor`` finds of the services: broker, workers, beat, clocks, failed tasks.
+"""What ``quantsync doctor`` finds of the services: broker, workers, beat, clocks, tasks, emails.
 
 The three classic cases are told apart: a worker does not answer, a task failed, beat does not fire.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import redis
 
@@ -16,6 +16,8 @@ from pipeline.queues import QUANT_QUEUES
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from scheduling.beat import TICK_MINUTES
+from storage.email_ledger import EmailLedger
+from storage.email_records import DeliveryState, EmailEntry
 from storage.run_records import RunState
 from storage.vital_signs import BEAT, TICK, Sign, read_clocks, read_failures, read_signs
 
@@ -23,7 +25,9 @@ _SKEW_S, _UPSTREAM_SKEW_S = 2.0, 3.0
 _STALE_CLOCK_S = 86_400.0
 _BEAT_AT_LEAST_S = 90.0
 _BEAT_OF_THIS_STACK_S = 3600.0
-_RUNS_SHOWN = 50
+_RUNS_SHOWN, _EMAILS_SEEN = 50, 1000
+_UNCERTAIN_FOR_S = 7 * 86_400.0
+"""Whoever has not looked by then will not; the ledger keeps it."""
 
 
 def broker_findings(settings: Settings) -> Iterator[Finding]:
@@ -204,3 +208,38 @@ def failure_findings(runtime: Runtime) -> Iterator[Finding]:
                 f"{run.reason or 'some fetches did not succeed'}",
                 f"`quantsync runs {run.run_id} --failures` says why; the next one fetches the rest",
             )
+
+
+def email_findings(runtime: Runtime) -> Iterator[Finding]:
+    """Emails that nobody will try again, and those of which nobody knows whether they arrived."""
+    entries = EmailLedger(runtime.database).entries(
+        only={DeliveryState.UNCERTAIN},
+        overdue=runtime.settings.email_retry_s,
+        limit=_EMAILS_SEEN,
+    )
+    unsure = {DeliveryState.UNCERTAIN, DeliveryState.SENDING}
+    left = [each for each in entries if each.delivery.state not in unsure]
+    if left:
+        yield Finding(
+            "emails deferred",
+            WARNING,
+            f"{len(left)} recipients were not sent theirs, and nobody will try again: the command "
+            f"or task is gone ({_first(left)})",
+            "`quantsync emails --failed` names them; send it again under the same key",
+        )
+    since = time.time() - _UNCERTAIN_FOR_S
+    lost = [each for each in entries if each not in left and each.delivery.changed_at > since]
+    if lost:
+        yield Finding(
+            "emails uncertain",
+            WARNING,
+            f"{len(lost)} recipients of the last week may or may not have theirs, so it is not "
+            f"sent again ({_first(lost)})",
+            "`quantsync emails --failed` names them: ask whether it arrived; to send it anew, use "
+            "another key",
+        )
+
+
+def _first(entries: Sequence[EmailEntry]) -> str:
+    more = ", …" if len(entries) > 1 else ""
+    return f"{entries[0].delivery.recipient}, key {entries[0].key}{more}"

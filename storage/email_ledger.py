@@ -7,8 +7,6 @@ behind it, cannot know whether the server took the mail, and does not send it ag
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -26,34 +24,25 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.database import Database
+from storage.email_records import (
+    NOT_SENT,
+    OPEN,
+    Delivery,
+    DeliveryOutcome,
+    DeliveryState,
+    EmailEntry,
+    EmailRequest,
+    OtherContentError,
+    RecordedEmail,
+)
 from storage.email_tables import email, email_delivery
 
 _LONGEST_RECIPIENT = 320
 _LONGEST_REASON = 1000
+_LONGEST_PAUSE_S = 600.0
+_OVERDUE_AFTER_S = 600.0
+"""As long as one process may go on sending before the last recipient has its turn."""
 
-
-class DeliveryState(StrEnum):
-    """What became of a mail to one recipient."""
-
-    PENDING = "pending"
-    """Not tried yet."""
-    DEFERRED = "deferred"
-    """Certainly not taken by the server so far; tried again later."""
-    SENDING = "sending"
-    """The content may be on its way."""
-    ACCEPTED = "accepted"
-    """The server has taken responsibility for it."""
-    REFUSED = "refused"
-    """The server will not have it, or it is no address; certainly not sent."""
-    FAILED = "failed"
-    """Given up: the server could not be used, or deferred it too often; certainly not sent."""
-    UNCERTAIN = "uncertain"
-    """It broke off while the content was on its way: it may have arrived, so it is not repeated."""
-
-
-OPEN = frozenset({DeliveryState.PENDING, DeliveryState.DEFERRED})
-NOT_SENT = frozenset({DeliveryState.REFUSED, DeliveryState.FAILED})
-UNHAPPY = frozenset({*NOT_SENT, DeliveryState.UNCERTAIN})
 
 _FOUND_SENDING = (
     "the process that sent it ended, or was not heard of, after it began to send the content and "
@@ -61,85 +50,9 @@ _FOUND_SENDING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryOutcome:
-    """How an attempt for one recipient ended.
-
-    Attributes:
-        code: The server's reply code; None if it gave none.
-        reason: The server's words, or ours.
-    """
-
-    state: DeliveryState
-    code: int | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One recipient of an email, as the ledger has it.
-
-    Attributes:
-        code: The server's reply code; None if it gave none.
-        changed_at: Epoch seconds.
-    """
-
-    recipient: str
-    state: DeliveryState
-    attempts: int
-    code: int | None
-    reason: str | None
-    changed_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedEmail:
-    """An email in the ledger.
-
-    Attributes:
-        message_id: The header's, the same in every attempt.
-        created_at: When it was first asked for, epoch seconds.
-    """
-
-    id: int
-    message_id: str
-    created_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class EmailEntry:
-    """An email and one of its recipients, for people."""
-
-    key: str
-    message_id: str
-    subject: str
-    attachments: tuple[str, ...]
-    created_at: float
-    delivery: Delivery
-
-
-@dataclass(frozen=True, slots=True)
-class EmailRequest:
-    """What is asked for.
-
-    Attributes:
-        key: Names the mail. Whoever uses it again means the same mail.
-        message_id: Its header, unless the key is known already.
-        recipients: Addresses.
-        refused: Texts that are no address, with the reason.
-        request: Id of the task or command. Who comes again under the same id, such as a redelivered
-            task, changes nothing that has ended; another one tries anew what was certainly not
-            sent.
-    """
-
-    key: str
-    message_id: str
-    sender: str
-    subject: str
-    attachments: Sequence[str]
-    recipients: Sequence[str]
-    refused: Mapping[str, str]
-    request: str
+def retry_pause_s(attempts: int, retry_s: float) -> float:
+    """How long after so many tries the next one follows: ``retry_s``, then twice as long each."""
+    return min(retry_s * 2.0 ** max(0, attempts - 1), _LONGEST_PAUSE_S)
 
 
 class EmailLedger:
@@ -155,6 +68,7 @@ class EmailLedger:
         what that one records later stands.
 
         Raises:
+            OtherContentError: The key is another mail's; nothing is changed.
             StorageError: The database cannot be used.
         """
         with self._database.writing() as connection:
@@ -168,11 +82,14 @@ class EmailLedger:
                     sender=asked.sender,
                     subject=asked.subject,
                     attachments=json.dumps(list(asked.attachments)),
+                    content=asked.content,
                     created_at=now,
                 )
                 .on_conflict_do_nothing()
             )
             row = connection.execute(select(email).where(email.c.key == asked.key)).one()
+            if row.content != asked.content:
+                _renew(connection, row, asked)
             refused = {r[:_LONGEST_RECIPIENT]: why for r, why in asked.refused.items()}
             fresh = {
                 "email_id": row.id,
@@ -208,13 +125,16 @@ class EmailLedger:
         with self._database.reading() as connection:
             return [_delivery(row) for row in connection.execute(query).mappings()]
 
-    def begin(self, email_id: int, recipients: Sequence[str], token: str) -> bool:
+    def begin(
+        self, email_id: int, recipients: Sequence[str], token: str, sent_by: str | None = None
+    ) -> bool:
         """Mark recipients as ``sending``, all of them or none; durable on return.
 
         Args:
             email_id: Which mail.
             recipients: To whom its content is about to leave.
             token: Of this attempt; :meth:`settle` needs it.
+            sent_by: Id of the task or command that sends.
 
         Returns:
             False if one of them is no longer open: another process sends, or has sent, to it.
@@ -227,6 +147,7 @@ class EmailLedger:
                 .values(
                     state=DeliveryState.SENDING.value,
                     token=token,
+                    sent_by=sent_by,
                     began_at=(now := self._database.now(connection)),
                     changed_at=now,
                 )
@@ -258,18 +179,65 @@ class EmailLedger:
             now = self._database.now(connection)
             _settle(connection, email_id, outcomes, now, token=token, max_attempts=max_attempts)
 
-    def entries(self, *, only: Collection[DeliveryState] = (), limit: int) -> list[EmailEntry]:
-        """Emails with their recipients, the newest first; ``only`` with one of these states."""
+    def entries(
+        self,
+        *,
+        only: Collection[DeliveryState] = (),
+        key: str | None = None,
+        overdue: float | None = None,
+        limit: int,
+    ) -> list[EmailEntry]:
+        """Emails with their recipients, the newest first.
+
+        Args:
+            only: Those with one of these states; none: all.
+            key: Those of this mail.
+            overdue: Besides ``only``, those that nobody will try again: not settled long after
+                their next try was due, if the pause before a second try is so many seconds.
+            limit: At most so many recipients.
+        """
         query = (
             select(email_delivery, email)
             .join(email)
             .order_by(email.c.created_at.desc(), email.c.id.desc(), email_delivery.c.recipient)
             .limit(limit)
         )
-        if only:
-            query = query.where(_is(only))
+        if key is not None:
+            query = query.where(email.c.key == key)
         with self._database.reading() as connection:
+            wanted = [_is(only)] if only else []
+            if overdue is not None:
+                wanted.append(_overdue(self._database.now(connection), overdue))
+            if wanted:
+                query = query.where(or_(*wanted))
             return [_entry(row) for row in connection.execute(query).mappings()]
+
+
+def _renew(connection: Connection, known: Any, asked: EmailRequest) -> None:
+    if not asked.may_differ:
+        raise OtherContentError(
+            f"the key {asked.key} is that of another email already ({known.subject!r}), with "
+            "another subject, text or file; nothing was sent: use another key",
+            {"key": asked.key},
+        )
+    connection.execute(
+        update(email)
+        .where(email.c.id == known.id)
+        .values(
+            subject=asked.subject,
+            attachments=json.dumps(list(asked.attachments)),
+            content=asked.content,
+        )
+    )
+
+
+def _overdue(now: float, retry_s: float) -> ColumnElement[bool]:
+    columns = email_delivery.c
+    pauses = [(columns.attempts == n, retry_pause_s(n, retry_s)) for n in range(20)]
+    pause = case(*pauses, else_=_LONGEST_PAUSE_S)
+    return and_(
+        _is({*OPEN, DeliveryState.SENDING}), columns.changed_at + pause < now - _OVERDUE_AFTER_S
+    )
 
 
 def _give_up_sending(
@@ -381,6 +349,7 @@ def _delivery(row: RowMapping) -> Delivery:
         code=row["code"],
         reason=row["reason"],
         changed_at=row["changed_at"],
+        sent_by=row["sent_by"],
     )
 
 

@@ -20,6 +20,7 @@ def replace_file(
     write: Callable[[Path], None],
     *,
     written: Callable[[], None] = lambda: None,
+    setting: str = "QUANTSYNC_HOME",
 ) -> None:
     """Write a file beside its place, make it durable, and move it there.
 
@@ -27,6 +28,7 @@ def replace_file(
         path: Its place.
         write: Writes the file at the path it is given.
         written: Called when the new file is durable and the old one still in its place.
+        setting: What names its folder.
 
     The temporary name begins with a dot, so that nothing that reads the folder takes it for data.
 
@@ -42,14 +44,22 @@ def replace_file(
         temporary.replace(path)
         sync_folder(path.parent)
     except (OSError, pa.ArrowException) as error:
-        raise unwritable(path, error) from error
+        raise unwritable(path, error, setting) from error
     finally:
         if temporary.exists():
             temporary.unlink(missing_ok=True)
 
 
-def unwritable(path: Path, error: OSError | pa.ArrowException) -> UnwritableError:
-    """The error for a path that cannot be written: the disk is full, or somebody must see to it."""
+def unwritable(
+    path: Path, error: OSError | pa.ArrowException, setting: str = "QUANTSYNC_HOME"
+) -> UnwritableError:
+    """The error for a path that cannot be written: the disk is full, or somebody must see to it.
+
+    Args:
+        path: The place.
+        error: What was met.
+        setting: What names the folder it is in.
+    """
     cause = getattr(error, "strerror", None) or str(error)
     if getattr(error, "errno", None) in _FULL or any(sign in cause for sign in _FULL_SIGNS):
         return DiskFullError(
@@ -59,7 +69,7 @@ def unwritable(path: Path, error: OSError | pa.ArrowException) -> UnwritableErro
         )
     return UnwritableError(
         f"{path} cannot be written ({cause}): nothing that was there is lost; give permission, or "
-        "set QUANTSYNC_HOME to a place that can, then run again",
+        f"set {setting} to a place that can, then run again",
         {"path": str(path)},
     )
 

@@ -1,18 +1,22 @@
 """The delivery ledger, on either database: whoever begins to send to somebody is the only one."""
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import update
 
 import storage.email_tables
 from storage.database import Database
-from storage.email_ledger import (
+from storage.email_ledger import EmailLedger
+from storage.email_records import (
     UNHAPPY,
     DeliveryOutcome,
     DeliveryState,
-    EmailLedger,
     EmailRequest,
+    OtherContentError,
     RecordedEmail,
 )
+from storage.email_tables import email_delivery
 from storage.metadata import metadata
 
 A, B = "a@example.com", "b@example.com"
@@ -23,7 +27,7 @@ REFUSED = DeliveryOutcome(DeliveryState.REFUSED, 550, "nobody here")
 
 def asked(ledger: EmailLedger, request: str = "r1", **more: object) -> RecordedEmail:
     """Ask for a mail to A and B, and to one that is no address."""
-    fields = {"key": "k", "message_id": "<1@example.com>", "subject": "s"} | more
+    fields = {"key": "k", "message_id": "<1@example.com>", "subject": "s", "content": "c"} | more
     return ledger.open(
         EmailRequest(
             str(fields["key"]),
@@ -34,6 +38,8 @@ def asked(ledger: EmailLedger, request: str = "r1", **more: object) -> RecordedE
             [A, B],
             {"nobody": "it has no @"},
             request,
+            str(fields["content"]),
+            bool(fields.get("may_differ")),
         )
     )
 
@@ -45,12 +51,47 @@ def states(ledger: EmailLedger, mail: RecordedEmail) -> list[DeliveryState]:
 
 def test_a_mail_is_recorded_once_under_its_key(database: Database) -> None:
     ledger = EmailLedger(database)
-    first, second = asked(ledger), asked(ledger, message_id="<2@example.com>", subject="other")
+    first, second = asked(ledger), asked(ledger, message_id="<2@example.com>")
     assert first == second
     assert second.message_id == "<1@example.com>"
     assert [entry.subject for entry in ledger.entries(limit=10)] == ["s"] * 3
     assert states(ledger, first) == ["pending", "pending", "refused"]
     assert ledger.deliveries(first.id, ["nobody"])[0].reason == "it has no @"
+
+
+def test_a_key_with_other_content_is_refused_unless_it_is_the_same_mail_made_anew(
+    database: Database,
+) -> None:
+    """The log never names a subject that nobody was sent."""
+    ledger = EmailLedger(database)
+    first = asked(ledger)
+    with pytest.raises(OtherContentError, match=r"the key k .*\('s'\).*use another key"):
+        asked(ledger, content="d", subject="other")
+    assert {entry.subject for entry in ledger.entries(limit=9)} == {"s"}
+    assert asked(ledger, content="d", subject="other", may_differ=True) == first
+    assert {entry.subject for entry in ledger.entries(limit=9)} == {"other"}
+    assert asked(ledger, content="d") == first
+
+
+def test_what_nobody_will_try_again_is_listed_with_what_failed(database: Database) -> None:
+    """A deferred one long after its next try was due, and one left while it was being sent."""
+    ledger = EmailLedger(database)
+    mail = asked(ledger)
+    ledger.settle(mail.id, {A: DEFERRED}, token="t", max_attempts=3)
+    ledger.begin(mail.id, [B], "t")
+
+    def listed(ago_s: float, retry_s: float) -> list[str]:
+        with database.writing() as connection:
+            at = database.now(connection) - ago_s
+            connection.execute(update(email_delivery).values(changed_at=at))
+        return [
+            e.delivery.recipient for e in ledger.entries(only=UNHAPPY, overdue=retry_s, limit=9)
+        ]
+
+    assert listed(590, 30) == ["nobody"]
+    assert listed(690, 100) == ["nobody"]
+    assert listed(640, 30) == [A, B, "nobody"]
+    assert [e.delivery.recipient for e in ledger.entries(only=UNHAPPY, limit=9)] == ["nobody"]
 
 
 def test_only_one_begins_to_send_and_takes_all_or_none(database: Database) -> None:
@@ -129,6 +170,6 @@ def test_a_text_of_any_length_can_be_refused(database: Database) -> None:
     ledger = EmailLedger(database)
     text = "x" * 5000
     mail = ledger.open(
-        EmailRequest("k", "<1@x>", "f@example.com", "s", [], [], {text: "y" * 5000}, "r")
+        EmailRequest("k", "<1@x>", "f@example.com", "s", [], [], {text: "y" * 5000}, "r", "c")
     )
     assert ledger.deliveries(mail.id, [text])[0].state is DeliveryState.REFUSED

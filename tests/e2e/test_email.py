@@ -1,5 +1,6 @@
 """Emails as an operator sends them: by the command, and by a real admin worker that is killed."""
 
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -34,9 +35,11 @@ def test_the_command_sends_and_says_what_became_of_each_recipient(
     installation: Installation, authority: Authority, tmp_path: Path
 ) -> None:
     (tmp_path / "mail.html").write_text("<p>See the <b>file</b>.</p>")
-    (tmp_path / "bars.csv").write_text("symbol,close\n")
+    reports = installation.home / "reports"
+    reports.mkdir(parents=True)
+    (reports / "bars.csv").write_text("symbol,close\n")
     words = ["email", f"Desk <{A}>", B, "--subject", "日报", "--body", "See the file."]
-    words += ["--html", str(tmp_path / "mail.html"), "--attach", str(tmp_path / "bars.csv")]
+    words += ["--html", str(tmp_path / "mail.html"), "--attach", "bars.csv"]
     with run_mail_host("starttls", authority.context, **LOGIN) as host:
         host.rcpt_answers = {A: ["451 later"], B: ["550 nobody here"]}
         installation.environment |= mail_variables(
@@ -47,7 +50,8 @@ def test_the_command_sends_and_says_what_became_of_each_recipient(
             SMTP_CA_FILE=str(authority.ca_file),
         )
         said = installation.run(*words)
-        again = installation.run(*words, "--key", said.stderr.split()[-1], "--json")
+        key = said.stderr.split()[-1]
+        again = installation.run(*words, "--key", key, "--json")
 
     assert said.code == 1, said
     assert [line.split()[:3] for line in said.stdout.splitlines()] == [
@@ -57,11 +61,12 @@ def test_the_command_sends_and_says_what_became_of_each_recipient(
     assert "tried again in 0.1 s: later" in said.stderr
     assert again.json["recipients"][A]["state"] == "accepted"
     assert again.json["recipients"][B]["state"] == "accepted"
+    had = [again.json["recipients"][each]["had_already"] for each in (A, B)]
+    assert had == [True, False]
     assert [mail.recipients for mail in host.received] == [(A,), (B,)]
     message = host.received[0].message
     assert message["Subject"] == "日报"
     assert [each.get_filename() for each in message.iter_attachments()] == ["bars.csv"]
-    assert not (installation.home / "reports" / "outgoing").exists()
 
     listed = installation.run("emails", "--json").json["emails"]
     assert [(each["recipient"], each["state"], each["attempts"]) for each in listed] == [
@@ -71,6 +76,31 @@ def test_the_command_sends_and_says_what_became_of_each_recipient(
     assert {"key", "message_id", "subject", "created_at", "changed_at", "code"} < set(listed[0])
     assert "delivery" not in listed[0]
     assert "secret" not in said.stdout + said.stderr + str(listed)
+
+
+def test_a_command_that_is_interrupted_says_who_is_left_and_how_to_go_on(
+    installation: Installation, mail_host: MailHost
+) -> None:
+    installation.environment |= mail_variables(mail_host, EMAIL_RETRY_S="300")
+    words = ["email", A, B, "--subject", "It's", "--body", "b"]
+    mail_host.rcpt_answers = {B: ["451 later"]}
+    command = installation.start(*words)
+    assert command.stderr is not None
+    while "tried again in 300 s" not in command.stderr.readline():
+        assert command.poll() is None
+    command.send_signal(signal.SIGTERM)
+    said = command.stderr.read()
+
+    assert command.wait(30) == 130
+    assert f"not sent to {B}, and nothing sends it later" in said
+    assert "next start" not in said
+    asked = shlex.split(said.partition("To go on: ")[2])
+    again = installation.run(*asked[1:])
+    assert (again.code, again.stdout.split()[:6]) == (
+        0,
+        ["accepted", A, "had", "it", "already", "(accepted"],
+    )
+    assert [mail.recipients for mail in mail_host.received] == [(A,), (B,)]
 
 
 class Cluster:

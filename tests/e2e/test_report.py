@@ -54,6 +54,7 @@ def test_a_worker_makes_a_report_and_hands_it_on_for_mailing(
     assert len(mails) == 2
     for mail in mails:
         assert mail["to"] == ["desk@example.com"]
+        assert mail["may_differ"] is True
         assert mail["key"] == f"report:{answer['session']}"
         assert mail["subject"] == f"Market data {answer['session']}: empty"
         assert mail["body"].startswith("No bars are held.")

@@ -16,7 +16,8 @@ from sqlalchemy import update
 from admin_tasks.email import RECIPIENTS_AT_ONCE, Sent, deliver
 from admin_tasks.mailing import Mailing
 from admin_tasks.message import AttachmentError, compose
-from storage.email_ledger import DeliveryOutcome, DeliveryState, EmailLedger
+from storage.email_ledger import EmailLedger
+from storage.email_records import DeliveryOutcome, DeliveryState, OtherContentError
 from storage.email_tables import email
 from storage.errors import DatabaseUnreachableError
 from tests.fixtures.smtp_server import DIE, STALL, MailHost
@@ -31,11 +32,13 @@ def send(
     key: str = "k",
     request: str = "r1",
     may_retry: bool = True,
+    may_differ: bool = False,
     attachments: Sequence[str] = (),
+    text: str = "Text\n.\n",
 ) -> Sent:
     """Send a mail, as a task with this id would."""
-    mail = compose(to, "Subject", "Text\n.\n", key=key, attachments=attachments)
-    return deliver(mail, mailing, request=request, may_retry=may_retry)
+    mail = compose(to, "Subject", text, key=key, attachments=attachments)
+    return deliver(mail, mailing, request=request, may_retry=may_retry, may_differ=may_differ)
 
 
 def states(sent: Sent) -> dict[str, str]:
@@ -182,10 +185,12 @@ def test_who_another_process_sends_to_is_left_to_it(mail_host: MailHost, mailing
     """It wins the recipient at the last moment, after the server was told of it."""
 
     class Overtaken(EmailLedger):
-        def begin(self, email_id: int, recipients: Sequence[str], token: str) -> bool:
+        def begin(
+            self, email_id: int, recipients: Sequence[str], token: str, sent_by: str | None = None
+        ) -> bool:
             if B in recipients:
                 EmailLedger.begin(self, email_id, [B], "other")
-            return EmailLedger.begin(self, email_id, recipients, token)
+            return EmailLedger.begin(self, email_id, recipients, token, sent_by)
 
     sent = send(replace(mailing, ledger=Overtaken(mailing.ledger._database)), [A, B, C])
 
@@ -252,6 +257,31 @@ def test_an_attachment_that_is_not_there_costs_no_key(
     assert len(mail_host.received) == 1
 
 
+def test_a_key_stands_for_one_content_alone(mail_host: MailHost, mailing: Mailing) -> None:
+    """Of its text and of its files; but what is made anew goes to who has not had it."""
+    file = mailing.reports / "bars.csv"
+    file.write_text("1")
+    send(mailing, A, attachments=["bars.csv"])
+    with pytest.raises(OtherContentError, match="use another key"):
+        send(mailing, [A, B], request="r2", attachments=["bars.csv"], text="Another")
+    file.write_text("2")
+    with pytest.raises(OtherContentError, match="use another key"):
+        send(mailing, [A, B], request="r2", attachments=["bars.csv"])
+    assert [mail.recipients for mail in mail_host.received] == [(A,)]
+
+    again = send(mailing, [A, B], request="r2", attachments=["bars.csv"], may_differ=True)
+
+    assert [mail.recipients for mail in mail_host.received] == [(A,), (B,)]
+    told = again.document["recipients"]
+    assert (told[A]["had_already"], told[B]["had_already"]) == (True, False)
+    assert [
+        e["had_already"]
+        for e in send(mailing, B, request="r2", attachments=["bars.csv"])
+        .document["recipients"]
+        .values()
+    ] == [False]
+
+
 _KILLED = """
 import sys
 from pathlib import Path
@@ -285,7 +315,7 @@ def test_a_process_killed_around_the_content_leaves_a_mail_that_is_not_sent_agai
     )
     assert done.returncode == -9
 
-    sent = send(mailing, [A, B])
+    sent = send(mailing, [A, B], text="Text")
 
     assert states(sent) == {A: "uncertain", B: "uncertain"}
     assert all("not sent again" in str(each.reason) for each in sent.deliveries)

@@ -13,6 +13,7 @@ import pypdfium2
 import pytest
 from sqlalchemy import text
 
+from admin_tasks.backup_files import BackupFolder
 from admin_tasks.report import MadeReport, characters_of, draw_figures, write_report
 from admin_tasks.report_facts import Budgets, ReportFacts
 from admin_tasks.report_fonts import find_font, is_plain
@@ -27,6 +28,7 @@ from market.sessions import Window
 from pipeline.budgets import open_budget
 from pipeline.reporting import gather, make_report
 from pipeline.runtime import Runtime
+from storage.errors import UnwritableError
 from tests.fixtures.redis_server import free_port
 from tests.fixtures.troubled_market import (
     FIRST,
@@ -339,6 +341,28 @@ def test_an_earlier_session_is_told_as_it_was_and_a_day_off_is_refused(
         gather(troubled_market.runtime, date(2025, 12, 28))
     with pytest.raises(UsageError, match="the latest settled session is 2025-12-30"):
         gather(troubled_market.runtime, date(2025, 12, 31))
+
+
+def test_a_session_before_all_bars_is_told_from_an_empty_home(
+    troubled_market: TroubledMarket,
+) -> None:
+    facts = gather(troubled_market.runtime, date(2016, 1, 5))
+    summary = summarise(facts)
+    assert summary.verdict is Verdict.EMPTY
+    assert summary.headline == "No bars are held up to 2016-01-05; later ones are."
+    assert summary.remedy == "quantsync backfill --from 2016-01-05"
+    assert "only later ones were asked for" in shown(facts)
+
+
+def test_a_folder_that_cannot_be_written_is_named_by_its_setting(
+    made: MadeReport, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnwritableError, match="set REPORTS_DIR to a place"):
+        write_report(short(made.facts), tmp_path / "file", user_id="somebody")
+    backups = BackupFolder(tmp_path / "file").alone()
+    with pytest.raises(UnwritableError, match="set BACKUP_DIR to a place"), backups:
+        pass
 
 
 def test_a_market_of_which_nothing_was_synchronised_is_told_so(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import update
 
 from ingest.simulator.server import SimulatorServer
 from market.clock import EXCHANGE_TZ
@@ -17,10 +18,14 @@ from pipeline.service_findings import (
     beat_findings,
     broker_findings,
     clock_findings,
+    email_findings,
     failure_findings,
     worker_findings,
 )
 from pipeline.settings import Settings
+from storage.email_ledger import EmailLedger
+from storage.email_records import DeliveryOutcome, DeliveryState, EmailRequest
+from storage.email_tables import email_delivery
 from storage.run_records import RunState
 from storage.vital_signs import note_clock
 from tests.contract.ledger_words import batch, claimed, commit, ok, open_run, stage
@@ -46,6 +51,34 @@ def test_an_upstreams_clock_that_is_off_is_told_with_its_remedy(runtime: Runtime
     assert (far.what, far.level) == ("clock of sina", "warning")
     assert "-61.5 s off this machine's" in far.says
     assert "time server" in str(far.remedy)
+
+
+def test_emails_that_need_a_hand_are_told_with_the_remedy(runtime: Runtime) -> None:
+    """Those that are under way, and those looked after long ago, are not."""
+    ledger = EmailLedger(runtime.database)
+    asked = EmailRequest("k", "<1@x>", "f@x", "s", [], ["a@x", "b@x"], {}, "r", "c")
+    mail = ledger.open(asked)
+    later = DeliveryOutcome(DeliveryState.DEFERRED, 451, "later")
+    ledger.settle(mail.id, {"a@x": later}, token="t", max_attempts=3)
+    ledger.begin(mail.id, ["b@x"], "t")
+    assert list(email_findings(runtime)) == []
+
+    def aged(seconds: float) -> None:
+        with runtime.database.writing() as connection:
+            columns = email_delivery.c
+            aged = update(email_delivery).values(changed_at=columns.changed_at - seconds)
+            connection.execute(aged)
+
+    aged(700)
+    deferred, uncertain = email_findings(runtime)
+    assert (deferred.what, deferred.level) == ("emails deferred", "warning")
+    assert "a@x, key k" in deferred.says
+    assert "same key" in str(deferred.remedy)
+    assert (uncertain.what, uncertain.level) == ("emails uncertain", "warning")
+    assert "b@x, key k" in uncertain.says
+    assert "another key" in str(uncertain.remedy)
+    aged(8 * 86_400)
+    assert [each.what for each in email_findings(runtime)] == ["emails deferred"]
 
 
 def test_a_machine_whose_clock_is_off_redis_is_told(

@@ -32,6 +32,12 @@ def upgrade() -> None:
             nullable=False,
             comment="JSON: names below the reports folder",
         ),
+        sa.Column(
+            "content",
+            sa.String(length=64),
+            nullable=False,
+            comment="SHA-256 of all that a reader gets",
+        ),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_email")),
         sa.UniqueConstraint("key", name=op.f("uq_email_key")),
@@ -45,7 +51,7 @@ def upgrade() -> None:
             "state",
             sa.String(length=16),
             nullable=False,
-            comment="see storage.email_ledger.DeliveryState",
+            comment="see storage.email_records.DeliveryState",
         ),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column(
@@ -59,6 +65,12 @@ def upgrade() -> None:
             sa.String(length=32),
             nullable=True,
             comment="of the attempt that sends, or sent last",
+        ),
+        sa.Column(
+            "sent_by",
+            sa.String(length=80),
+            nullable=True,
+            comment="id of the task or command that sends, or sent last",
         ),
         sa.Column(
             "code",
