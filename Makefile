@@ -73,7 +73,7 @@ reliability: $(DEV) services ## Run every fault case ROUNDS times, at length, an
 bench-sweep: $(DEV) ## Measure what a sweep of the whole market costs here (ARGS: --held 240, --rounds 5)
 	@$(BIN)/python -W ignore -m tests.bench_sweep $(ARGS)
 
-bench-market: $(DEV) ## Measure a whole market's day by the simulator's log (ARGS: increment, ticks, --speed 20)
+bench-market: $(DEV) ## Measure a whole market's day by the simulator's log (ARGS: increment, ticks, --speed 6)
 	@$(BIN)/python -W ignore -m tests.bench_market $(ARGS)
 
 pacing: $(DEV) ## Measure for 15 minutes how much of the permitted rate is used; writes docs/pacing.md

@@ -225,7 +225,7 @@ def main() -> None:
         "--symbols", type=int, default=5_750, help="of which some are not listed on the day"
     )
     parser.add_argument("--ticks", type=int, default=48)
-    parser.add_argument("--speed", type=float, default=15)
+    parser.add_argument("--speed", type=float, default=6)
     parser.add_argument("--watched", type=int, default=40)
     options = parser.parse_args()
     market = SeededMarket(
