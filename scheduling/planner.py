@@ -58,7 +58,7 @@ class BatchSizing:
             threads: Of a worker.
             wave_items: Fetches of a wave.
         """
-        items = min(50, max(3, round(requests_per_s * batch_seconds / threads)))
+        items = min(50, max(5, round(requests_per_s * batch_seconds / threads)))
         return cls(items_per_batch=items, items_per_wave=wave_items)
 
 

@@ -246,6 +246,7 @@ def test_a_home_that_cannot_be_written_is_said(installation: Installation, tmp_p
     assert (said.code, "cannot be written" in one_sentence(said)) == (1, True)
 
 
+@pytest.mark.lengthy
 def test_a_read_only_lake_fails_the_run_and_loses_nothing(
     installation: Installation, simulator: "SimulatorServer", tmp_path: Path
 ) -> None:

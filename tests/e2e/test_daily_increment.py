@@ -69,6 +69,7 @@ def stored(home: Installation) -> tuple[pa.Table, pa.Table]:
     return comparable(lake), comparable(warehouse)
 
 
+@pytest.mark.lengthy
 def test_the_days_bars_come_with_the_list_and_only_doubtful_symbols_are_fetched_singly(
     quick: Installation, simulator: SimulatorServer, busy_market: SeededMarket, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def missing(document: dict[str, Any], name: str) -> list[tuple[str, str, str]]:
     return [(gap["from"], gap["to"], gap["reason"]) for gap in series["missing"]]
 
 
+@pytest.mark.lengthy
 def test_no_real_suspension_is_a_gap_and_lost_bars_are_fetched_and_nothing_else(
     installation: Installation, tmp_path: Path
 ) -> None:
@@ -215,6 +216,7 @@ def test_windows_years_apart_are_fetched_apart_and_neighbours_together(
     assert installation.run("verify", "--gaps", *words).code == 0
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(("period", "sessions"), [("5m", 40), ("1m", 5)])
 def test_minutes_that_the_upstream_serves_no_more_are_no_gap_to_repair(
     installation: Installation, simulator: SimulatorServer, period: str, sessions: int
@@ -236,6 +238,7 @@ def test_minutes_that_the_upstream_serves_no_more_are_no_gap_to_repair(
     assert plan.json["requests"] == 0
 
 
+@pytest.mark.lengthy
 def test_a_half_formed_bar_is_a_gap_once_its_session_is_settled(
     installation: Installation, simulator: SimulatorServer
 ) -> None:

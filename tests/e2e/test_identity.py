@@ -24,6 +24,7 @@ BEFORE = datetime(2025, 9, 30, 16, 0, tzinfo=EXCHANGE_TZ)
 AFTER = datetime(2025, 10, 10, 16, 0, tzinfo=EXCHANGE_TZ)
 
 
+@pytest.mark.lengthy
 def test_one_history_under_any_code_and_no_bar_twice_across_the_renumbering(
     installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:

@@ -101,6 +101,7 @@ def test_bars_as_of_an_instant_are_those_that_were_known_then(
     assert before.replace(microsecond=0) <= zoned[0] <= between <= zoned[1] <= datetime.now(UTC)
 
 
+@pytest.mark.lengthy
 def test_what_is_provisional_is_said_of_weeks_too(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:

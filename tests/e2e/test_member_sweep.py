@@ -66,6 +66,7 @@ def assert_members(
     return checked
 
 
+@pytest.mark.lengthy
 def test_after_the_first_run_members_of_all_boards_cost_one_sweep_and_a_few_pages(
     installation: Installation, server: SimulatorServer, market: SeededMarket
 ) -> None:
@@ -93,6 +94,7 @@ def test_after_the_first_run_members_of_all_boards_cost_one_sweep_and_a_few_page
     assert asked(server, "b:") + asked(server, "m:0") == []  # nothing is owed of this session
 
 
+@pytest.mark.lengthy
 def test_industries_come_by_the_one_name_of_each_symbol(
     installation: Installation, server: SimulatorServer, market: SeededMarket
 ) -> None:

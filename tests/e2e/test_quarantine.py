@@ -39,6 +39,7 @@ def entries(installation: Installation, *words: str) -> Any:
     return said.json
 
 
+@pytest.mark.lengthy
 def test_bars_are_accepted_and_dropped_by_hand_and_a_refetch_keeps_to_it(
     installation: Installation, market: SimulatorServer
 ) -> None:

@@ -34,6 +34,7 @@ def _rows(folder: Path) -> Iterator[dict[str, str]]:
                 yield {**row, "股票代码": row.get("股票代码") or file.stem}
 
 
+@pytest.mark.lengthy
 def test_what_is_printed_equals_the_recorded_file_in_every_row(
     installation: Installation,
 ) -> None:

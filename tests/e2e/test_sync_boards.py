@@ -113,6 +113,7 @@ def test_a_board_that_no_list_names_is_not_an_empty_one(
     assert (said.code, said.json["outcomes"]) == (1, {"unknown_symbol": 2})
 
 
+@pytest.mark.lengthy
 def test_of_a_day_after_the_latest_list_it_is_said_that_nothing_is_known(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:
@@ -135,6 +136,7 @@ def test_of_a_day_after_the_latest_list_it_is_said_that_nothing_is_known(
     assert "known from 2025-12-31 to 2025-12-31" in installation.run(*ask[:3]).stderr
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     "fault",
     [
@@ -216,6 +218,7 @@ def test_runs_of_one_session_never_make_a_cut_list_true(
         assert members_of(installation, small, each) == members[small]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("fault", "attempts"),
     [

@@ -55,6 +55,7 @@ def read(installation: Installation, *more: str) -> dict[str, float]:
     return {row["end_at"][:10]: float(row["close"]) for row in rows}
 
 
+@pytest.mark.lengthy
 def test_a_new_event_changes_all_of_history_read_as_qfq_and_rewrites_no_bar(
     with_events: Installation, small_market: SeededMarket
 ) -> None:

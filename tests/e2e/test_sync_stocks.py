@@ -146,6 +146,7 @@ def test_a_half_formed_bar_is_provisional_and_then_replaced(
     assert morning[2]["volume"] < final["volume"].to_pylist()[2]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(("period", "klt", "sessions"), [("5m", 5, 40), ("1m", 1, 5)])
 def test_minute_bars_arrive_with_their_ends_and_reach(
     installation: Installation,

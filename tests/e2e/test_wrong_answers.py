@@ -23,6 +23,7 @@ def sync(installation: Installation, url: str, symbols: str, start: str, *more: 
     return installation.run("sync", "stocks", *words, "--upstream", url, "--json").json
 
 
+@pytest.mark.lengthy
 def test_adjusted_prices_other_units_and_another_symbols_page_are_named(
     installation: Installation, simulator: SimulatorServer
 ) -> None:

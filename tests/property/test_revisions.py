@@ -75,6 +75,7 @@ def known(row: dict[str, Any], filled: dict[str, Any]) -> dict[str, Any]:
     return {**row, "open": filled["open"] if row["open"] is None else row["open"]}
 
 
+@pytest.mark.lengthy
 @settings(max_examples=20)
 @given(fetches=histories(), shuffle=st.randoms(use_true_random=False))
 def test_any_order_and_repetition_tells_the_same_of_every_instant(

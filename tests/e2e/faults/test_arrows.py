@@ -184,6 +184,7 @@ def test_a_run_abandoned_in_the_middle_of_a_commit_leaves_both_stores_the_same(
     arena.check_all_is_well(runs=2)
 
 
+@pytest.mark.lengthy
 def test_a_list_is_committed_though_the_upstreams_clock_is_gone(arena: Arena) -> None:
     """What a list means was staged with it: the run ends by its outcomes, and in time."""
     server = arena.redis()

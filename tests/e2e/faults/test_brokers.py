@@ -32,6 +32,7 @@ def test_13_a_killed_redis_is_restarted_and_the_run_goes_on(arena: Arena, record
     arena.check_all_is_well()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("down_s", [2, pytest.param(15, marks=pytest.mark.lengthy)])
 def test_13b_a_redis_that_is_down_for_a_while_costs_that_while(
     arena: Arena, record: Begin, down_s: float
@@ -145,6 +146,7 @@ def test_16_a_redis_killed_within_moments_of_a_tasks_end_takes_workers_down_and_
     arena.check_all_is_well()
 
 
+@pytest.mark.lengthy
 def test_17_a_redis_without_memory_refuses_and_nothing_is_marked_done(
     arena: Arena, record: Begin
 ) -> None:
@@ -168,6 +170,7 @@ def test_17_a_redis_without_memory_refuses_and_nothing_is_marked_done(
     arena.check_all_is_well()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     "what", [pytest.param("a half-open connection", marks=pytest.mark.lengthy), "SIGSTOP of Redis"]
 )
@@ -200,6 +203,7 @@ def test_18_a_redis_that_says_nothing_any_more_is_noticed(
     arena.check_all_is_well()
 
 
+@pytest.mark.lengthy
 @pytest.mark.services
 def test_19_a_killed_rabbitmq_is_restarted_and_duplicates_are_absorbed(
     arena: Arena, record: Begin, tmp_path: Path

@@ -70,6 +70,7 @@ def test_24_a_full_disk_is_waited_for_and_costs_nothing_else(
         assert len(arena.simulator.log.since(0)) == len(arena.symbols)  # nothing fetched twice
 
 
+@pytest.mark.lengthy
 @pytest.mark.services
 def test_24b_a_full_disk_below_the_database_is_waited_for(
     arena: Arena, record: Begin, tmp_path: Path
@@ -113,6 +114,7 @@ def test_24c_a_database_locked_by_another_process_is_waited_for(
     arena.check_all_is_well()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("when", ["fetching", "committing"])
 def test_24d_a_postgresql_that_is_away_is_waited_for(
     arena: Arena, record: Begin, postgresql_url: str, postgresql_socket: tuple[str, str], when: str
@@ -141,6 +143,7 @@ def test_24d_a_postgresql_that_is_away_is_waited_for(
         arena.check_all_is_well()
 
 
+@pytest.mark.lengthy
 def test_a_lake_that_cannot_be_written_ends_the_run_with_the_reason(arena: Arena) -> None:
     """What waiting does not cure is said at once, and the next run has it all."""
     blocked = arena.folder / "blocked"
@@ -153,6 +156,7 @@ def test_a_lake_that_cannot_be_written_ends_the_run_with_the_reason(arena: Arena
     arena.check_all_is_well(runs=2)
 
 
+@pytest.mark.lengthy
 def test_a_commit_that_waits_says_why(arena: Arena, tmp_path: Path) -> None:
     """`status` and the run's own progress name the full disk, and what happens next."""
     with small_disk(tmp_path / "small", "2m") as disk:

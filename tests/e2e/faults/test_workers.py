@@ -213,6 +213,7 @@ def test_9_a_body_that_comes_many_times_at_once_commits_once(
     arena.check_all_is_well()
 
 
+@pytest.mark.lengthy
 def test_10_a_header_that_comes_twice_at_once_is_worked_on_once(
     arena: Arena, record: Begin
 ) -> None:

@@ -163,7 +163,7 @@ def test_batches_and_waves_are_bounded() -> None:
     assert [[len(b.items) for b in w.batches] for w in waves] == [[2, 2], [2, 2], [2, 1]]
 
 
-@pytest.mark.parametrize(("rate", "size"), [(0.1, 3), (1.6, 5), (4.0, 12), (50.0, 50)])
+@pytest.mark.parametrize(("rate", "size"), [(0.1, 5), (1.6, 5), (4.0, 12), (50.0, 50)])
 def test_a_batch_is_sized_by_time(rate: float, size: int) -> None:
     """About 25 seconds while eight threads share the permitted rate, within bounds."""
     assert BatchSizing.for_rate(rate).items_per_batch == size
