@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from ingest.simulator.replay.market import ReplayMarket
 from ingest.simulator.server import SimulatorServer
 from tests.fixtures.cli import Installation
