@@ -34,6 +34,7 @@ def members_of(installation: Installation, board: str, on: str) -> set[str]:
     return {row["symbol"][:6] for row in said.json["members"]}
 
 
+@pytest.mark.lengthy
 def test_lists_members_and_klines_are_the_markets(
     installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:

@@ -26,6 +26,7 @@ def database(installation: Installation, migrated_sqlite: Path) -> Iterator[Data
     database.dispose()
 
 
+@pytest.mark.lengthy
 def test_a_worker_backs_up_and_cleans_up_when_it_is_told_to(
     installation: Installation, database: Database, redis_server: RedisServer, tmp_path: Path
 ) -> None:

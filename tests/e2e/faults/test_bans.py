@@ -142,6 +142,7 @@ def test_26_a_ban_costs_its_length_and_nothing_else(
     assert "half open at 25%: a probe was answered" in " ".join(words.split())
 
 
+@pytest.mark.lengthy
 @pytest.mark.alone
 def test_26b_a_batch_whose_time_passes_in_a_ban_is_tried_again(arena: Arena, record: Begin) -> None:
     """It is given back: no attempt is counted, and no symbol is lost to the ban."""

@@ -93,6 +93,7 @@ def test_24b_a_full_disk_below_the_database_is_waited_for(
         arena.check_all_is_well()
 
 
+@pytest.mark.lengthy
 def test_24c_a_database_locked_by_another_process_is_waited_for(
     arena: Arena, record: Begin
 ) -> None:
