@@ -47,8 +47,8 @@ def stack_at_rest(settings: Settings) -> Iterator[None]:
     ]
     if alive:
         raise DatabaseInUseError(
-            f"workers of {settings.home} are alive ({', '.join(alive)}): stop workers, beat and "
-            "commands first",
+            f"workers of {settings.home} are alive ({', '.join(alive)}), or ended less than "
+            f"{_SILENT_S:g} s ago: stop workers, beat and commands, and try again then",
             {"workers": alive},
         )
     settings.home.mkdir(parents=True, exist_ok=True)
