@@ -114,7 +114,7 @@ class Session:
         if self._smtp is None:
             return
         if kind is None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the answer is in hand; this is politeness
                 self._smtp.quit()
         self._smtp.close()
         self._smtp = None
