@@ -39,6 +39,7 @@ _STOP_AFTER_S = 20.0
 _FUTILE_STARTS = 8
 _UP_AFTER_S = 2.0
 _ASLEEP_S = 5.0
+_START_PATIENCE_S = 60.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -121,6 +122,12 @@ class _Child:
         if touched != self.signs[0]:
             self.signs = (touched, time.monotonic())
         return time.monotonic() - self.signs[1]
+
+    def hangs(self, after_s: float) -> bool:
+        """Whether it showed no sign of life for so long; a busy machine may start it slowly."""
+        silent_s = self.silent_s()
+        shown = self.signs[0] != 0
+        return silent_s > (after_s if shown else max(after_s, _START_PATIENCE_S))
 
     def ask_to_stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -314,7 +321,7 @@ class EmbeddedStack:
         exits = []
         self._forgive_silence_if_asleep()
         for child in [*([self._redis] if self._redis else []), *self._children]:
-            if child.silent_s() > self.settings.hang_after_s:
+            if child.hangs(self.settings.hang_after_s):
                 log.error("%s shows no sign of life: it is killed and restarted", child.name)
                 child.ask_to_stop(signal.SIGKILL)
                 child.wait(5)
