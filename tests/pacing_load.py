@@ -25,7 +25,7 @@ from ingest.pacing import Lane, RedisBudget, UnlimitedBudget
 from ingest.rates import RateWindow, parse_windows, sustained_rate
 from ingest.simulator.request_log import LogEntry
 from ingest.source import BannedError, BudgetUnavailableError
-from tests.fixtures.redis_server import run_redis
+from pipeline.bench.redis_server import run_redis
 
 PROCESSES, THREADS = 4, 8
 JITTER = 0.05

@@ -14,8 +14,9 @@ import pytest
 
 from ingest.rates import RateWindow
 from ingest.simulator.server import SimulatorServer
-from tests.fixtures.cli import Installation, stop, wait_for, worker
-from tests.fixtures.redis_server import RedisServer
+from pipeline.bench.processes import stop, worker
+from pipeline.bench.redis_server import RedisServer
+from tests.fixtures.cli import Installation, wait_for
 
 MIB = 1024
 

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 from celery import Celery
 
-from tests.fixtures.cli import Installation, stop, wait_for, worker
-from tests.fixtures.redis_server import RedisServer
+from pipeline.bench.processes import stop, worker
+from pipeline.bench.redis_server import RedisServer
+from tests.fixtures.cli import Installation, wait_for
 
 
 def test_the_first_report_of_a_home_says_that_nothing_is_held(installation: Installation) -> None:

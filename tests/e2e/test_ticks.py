@@ -15,11 +15,12 @@ from ingest.simulator.server import SimulatorServer
 from market.bars import Dataset
 from market.clock import EXCHANGE_TZ
 from market.periods import Period
+from pipeline.bench.processes import stop, worker
 from storage.database import Database
 from storage.lake import Lake
 from storage.ledger import Ledger
 from storage.run_records import RunStatus
-from tests.fixtures.cli import Installation, stop, wait_for, worker
+from tests.fixtures.cli import Installation, wait_for
 from tests.fixtures.redis_server import Restartable
 
 DAY = date(2025, 12, 31)

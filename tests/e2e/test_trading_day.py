@@ -18,9 +18,10 @@ from ingest.simulator.server import SimulatorServer
 from market.bars import Dataset
 from market.clock import EXCHANGE_TZ
 from market.periods import Period
+from pipeline.bench.processes import stop, worker
 from storage.database import Database
 from storage.lake import Lake
-from tests.fixtures.cli import Installation, stop, wait_for, worker
+from tests.fixtures.cli import Installation, wait_for
 from tests.fixtures.filled import every_row
 from tests.fixtures.redis_server import Restartable
 from tests.fixtures.smtp_server import MailHost

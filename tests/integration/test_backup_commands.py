@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from admin_tasks.backup_files import BackupFolder, BackupState
+from pipeline.bench.processes import stop, worker
+from pipeline.bench.redis_server import RedisServer
 from storage.database import Database
 from storage.ledger import Ledger
 from tests.contract.ledger_words import batch, open_run
-from tests.fixtures.cli import Installation, stop, wait_for, worker
+from tests.fixtures.cli import Installation, wait_for
 from tests.fixtures.filled import every_row, fill
-from tests.fixtures.redis_server import RedisServer
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from ingest.pacing import Lane, Permit, RedisBudget
 from ingest.rates import RateWindow
 from ingest.source import BannedError, BudgetUnavailableError
 from ingest.throttling import Answer, BanPolicy, PaceState
-from tests.fixtures.redis_server import RedisServer, Restartable
+from pipeline.bench.redis_server import RedisServer
+from tests.fixtures.redis_server import Restartable
 
 pytestmark = pytest.mark.alone
 

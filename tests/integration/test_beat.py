@@ -9,12 +9,13 @@ import pytest
 
 from pipeline.app import app
 from pipeline.beat_life import begin
+from pipeline.bench.processes import stop
+from pipeline.bench.redis_server import RedisServer
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from storage.database import Database
 from storage.vital_signs import BEAT, read_signs
-from tests.fixtures.cli import Installation, stop, wait_for
-from tests.fixtures.redis_server import RedisServer
+from tests.fixtures.cli import Installation, wait_for
 
 
 @pytest.fixture

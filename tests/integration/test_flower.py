@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from market.errors import ConfigurationError
 from pipeline import cli_monitor
+from pipeline.bench.processes import stop
+from pipeline.bench.redis_server import RedisServer, free_port
 from pipeline.cli import app as command_line
 from pipeline.settings import Settings
-from tests.fixtures.cli import Installation, stop, wait_for
-from tests.fixtures.redis_server import RedisServer, free_port
+from tests.fixtures.cli import Installation, wait_for
 
 
 def status(url: str, password: str | None = None) -> int:

@@ -12,7 +12,7 @@ from ingest.pacing import Lane, RedisBudget
 from ingest.rates import RateWindow, parse_windows, sustained_rate
 from ingest.source import BudgetUnavailableError
 from market.errors import ConfigurationError
-from tests.fixtures.redis_server import RedisServer, run_redis
+from pipeline.bench.redis_server import RedisServer, run_redis
 
 pytestmark = pytest.mark.alone
 

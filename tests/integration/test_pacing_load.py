@@ -3,7 +3,7 @@
 import pytest
 
 from ingest.rates import RateWindow
-from tests.fixtures.redis_server import RedisServer
+from pipeline.bench.redis_server import RedisServer
 from tests.pacing_load import put_load
 
 pytestmark = [pytest.mark.alone, pytest.mark.lengthy]

@@ -6,13 +6,14 @@ import pytest
 from sqlalchemy import select
 
 from ingest.simulator.server import SimulatorServer
+from pipeline.bench.processes import stop, worker
+from pipeline.bench.redis_server import RedisServer
 from pipeline.queues import BULK_PRIORITY, LIVE_PRIORITY, broker_priority
 from storage.database import Database
 from storage.ledger_tables import sync_batch
 from storage.vital_signs import read_clocks
 from tests.fixtures.arena import run_python
-from tests.fixtures.cli import Installation, stop, wait_for, worker
-from tests.fixtures.redis_server import RedisServer
+from tests.fixtures.cli import Installation, wait_for
 
 PUBLISH = """
 import sys

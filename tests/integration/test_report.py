@@ -25,11 +25,11 @@ from market.bars import Dataset
 from market.errors import ConfigurationError, UsageError
 from market.periods import Period
 from market.sessions import Window
+from pipeline.bench.redis_server import free_port
 from pipeline.budgets import open_budget
 from pipeline.reporting import gather, make_report
 from pipeline.runtime import Runtime
 from storage.errors import UnwritableError
-from tests.fixtures.redis_server import free_port
 from tests.fixtures.troubled_market import (
     FIRST,
     INVALID,

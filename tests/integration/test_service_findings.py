@@ -12,6 +12,7 @@ from sqlalchemy import update
 from ingest.simulator.server import SimulatorServer
 from market.clock import EXCHANGE_TZ
 from pipeline import service_findings
+from pipeline.bench.redis_server import RedisServer
 from pipeline.metrics import read_metrics
 from pipeline.runtime import Runtime
 from pipeline.service_findings import (
@@ -29,7 +30,6 @@ from storage.email_tables import email_delivery
 from storage.run_records import RunState
 from storage.vital_signs import note_clock
 from tests.contract.ledger_words import batch, claimed, commit, ok, open_run, stage
-from tests.fixtures.redis_server import RedisServer
 
 
 @pytest.fixture

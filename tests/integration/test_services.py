@@ -4,7 +4,7 @@ import pytest
 import redis
 from kombu.connection import Connection
 
-from tests.fixtures.redis_server import RedisServer
+from pipeline.bench.redis_server import RedisServer
 
 
 def test_redis_keeps_what_is_set_over_tcp_and_over_its_socket(redis_server: RedisServer) -> None:

@@ -22,8 +22,8 @@ from market.clock import FixedClock, parse_instant
 from market.periods import Period
 from market.sessions import Window
 from market.symbols import parse_stock
+from pipeline.bench.redis_server import RedisServer
 from pipeline.retrying import retried
-from tests.fixtures.redis_server import RedisServer
 
 MOUTAI = parse_stock("600519")
 CLOCK = FixedClock(parse_instant("2025-12-31T16:00:00+08:00"))

@@ -14,11 +14,11 @@ from celery.bin.celery import celery as celery_command
 from click import Context
 
 from pipeline.app import create_app
+from pipeline.bench.processes import stop
+from pipeline.bench.redis_server import RedisServer
 from pipeline.commands import COMMANDS, load_commands
 from pipeline.queues import ADMIN_QUEUES, ALL_QUEUES, QUANT_QUEUES
 from pipeline.settings import Settings
-from tests.fixtures.cli import stop
-from tests.fixtures.redis_server import RedisServer
 from tests.fixtures.units import DEPLOY, SERVICES, Unit, read_env_file, read_unit
 
 WORKERS = {"quantsync-worker.service": ADMIN_QUEUES, "quantsync-worker-quant.service": QUANT_QUEUES}

@@ -18,6 +18,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from sqlalchemy import update
 
 from pipeline.app import celery_config
+from pipeline.bench.processes import stop, worker
+from pipeline.bench.redis_server import run_redis
 from pipeline.queues import ADMIN_QUEUES, ALL_QUEUES, QUANT_QUEUES
 from pipeline.runtime import Runtime
 from pipeline.service_findings import beat_findings
@@ -32,8 +34,7 @@ from storage.vital_signs import (
     read_failures,
     read_signs,
 )
-from tests.fixtures.cli import Installation, stop, wait_for, worker
-from tests.fixtures.redis_server import run_redis
+from tests.fixtures.cli import Installation, wait_for
 
 ECHO = "celery.accumulate"
 """A task that Celery itself brings; it returns what it is given."""

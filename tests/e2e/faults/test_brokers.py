@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import redis
 
+from pipeline.bench.redis_server import RedisServer
 from tests.fixtures.arena import Arena, at_length
 from tests.fixtures.cli import wait_for
 from tests.fixtures.fault_record import Record
-from tests.fixtures.rabbitmq import RabbitMQ
-from tests.fixtures.redis_server import RedisServer
+from tests.fixtures.rabbitmq import rabbitmq_node
 from tests.fixtures.tcp_proxy import proxied
 
 Begin = Callable[..., Record]
@@ -211,7 +211,7 @@ def test_19_a_killed_rabbitmq_is_restarted_and_duplicates_are_absorbed(
     """Durable queues keep the messages; those in flight come twice, and are worked on once."""
     noted = record("19", "SIGKILL of RabbitMQ, started again", "mid-run, cluster")
     server = arena.redis()
-    with RabbitMQ.running(tmp_path / "rabbit") as rabbit:
+    with rabbitmq_node(tmp_path / "rabbit") as rabbit:
         arena.on_cluster(rabbit.url, server.url(2))
         arena.installation.environment |= {"RUN_DEADLINE_S": "150", "BUDGET_SIMULATOR": "10/1s"}
         arena.add_worker()

@@ -1,0 +1,1 @@
+"""What quantsync costs: every figure a ratio to something measured in the same run."""

@@ -1,0 +1,37 @@
+"""Worker processes of a benchmark or a test, started as the Makefile starts them."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def worker(
+    environment: dict[str, str],
+    log: Path,
+    *,
+    name: str = "quant",
+    threads: int = 8,
+    pool: str = "threads",
+    queues: str = "quant_stock_queues,quant_concept_queues,quant_industry_queues",
+) -> "subprocess.Popen[bytes]":
+    """A plain Celery worker, as ``make worker`` starts it."""
+    command = [sys.executable, "-m", "celery", "-A", "pipeline.app", "worker", "-Q", queues]
+    command += ["-n", f"{name}@%h", "-P", pool, "-c", str(threads)]
+    command += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    with log.open("ab") as output:
+        return subprocess.Popen(command, env=environment, stdout=output, stderr=output)  # noqa: S603
+
+
+def stop(*processes: "subprocess.Popen[Any]") -> None:
+    """End processes started here, and wait for them."""
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+    for process in processes:
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=10)
