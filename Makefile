@@ -32,7 +32,7 @@ install = echo "installing $(1) into .venv" \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r $(1) \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 
-.PHONY: help setup sync test test-all soak reliability check contracts bench-sweep bench-market pacing fmt fmt-check lint types arch lock worker worker-admin beat flower metrics \
+.PHONY: help setup sync test test-all soak reliability check contracts bench bench-sweep bench-market pacing fmt fmt-check lint types arch lock worker worker-admin beat flower metrics \
 	simulator up services clean
 
 help: ## Print the targets
@@ -69,6 +69,9 @@ reliability: $(DEV) services ## Run every fault case ROUNDS times, at length, an
 	done; \
 	TEST_SOAK_ROUNDS=$(SOAK_ROUNDS) $(BIN)/pytest -q tests/e2e/faults/test_soak.py; \
 	$(BIN)/python tests/reliability.py $$report docs/reliability.md
+
+bench: $(DEV) services ## Measure everything and write docs/benchmarks.md (ARGS: sections, --quick, --strict)
+	@$(BIN)/quantsync bench --keep docs $(ARGS)
 
 bench-sweep: $(DEV) ## Measure what a sweep of the whole market costs here (ARGS: --held 240, --rounds 5)
 	@$(BIN)/python -W ignore -m tests.bench_sweep $(ARGS)

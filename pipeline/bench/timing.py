@@ -1,5 +1,6 @@
 """Measuring pieces of work in turn, so that a noisy machine disturbs all of them alike."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -64,4 +65,4 @@ def percentile(samples: list[float], share: float) -> float:
         share: From 0 to 1.
     """
     ordered = sorted(samples)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
