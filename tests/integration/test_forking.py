@@ -1,5 +1,7 @@
 """Commands that are forked end, speak and see their surroundings as those of a new interpreter."""
 
+import os
+import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.cli import Installation, wait_for
-from tests.fixtures.forking import fork_server
+from tests.fixtures.processes import processes_of
 
 
 @pytest.mark.parametrize(
@@ -48,12 +50,28 @@ def test_settings_and_folder_of_one_command_are_not_those_of_the_next(
     assert "BUDGET_EASTMONEY" in beside.stderr
 
 
+def test_a_forked_process_is_a_child_of_its_own_like_any_other(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """The process table shows its command line and environment; signals and exit codes are its."""
+    ready = tmp_path / "url"
+    process = installation.start("simulator", "--port", "0", "--ready-file", str(ready))
+    wait_for("the simulator", ready.exists)
+    (shown,) = processes_of(installation.home)
+    process.send_signal(signal.SIGSTOP)
+    state = Path(f"/proc/{process.pid}/stat")
+    wait_for("a stop", lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+    process.kill()
+
+    assert (shown.pid, shown.parent) == (process.pid, os.getpid())
+    assert shown.command.split()[1:5] == ["-m", "pipeline.cli", "simulator", "--port"]
+    assert process.wait(10) == -signal.SIGKILL
+    assert processes_of(installation.home) == []
+
+
 def test_a_forked_command_that_takes_too_long_is_killed(installation: Installation) -> None:
-    """Nothing of it stays, and the next one is served."""
-    server = fork_server().pid
-    children = Path(f"/proc/{server}/task/{server}/children")
+    """Nothing of it stays."""
     with pytest.raises(subprocess.TimeoutExpired, match="simulator"):
         installation.run("simulator", "--port", "0", timeout=0.5)
 
-    wait_for("its end", lambda: not children.read_text())
-    assert installation.run("--help").code == 0
+    assert processes_of(installation.home) == []
