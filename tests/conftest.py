@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -27,6 +28,8 @@ for _name in set(os.environ) - _KEPT:
         del os.environ[_name]
 # A fault of Eastmoney's must be seen as it is, and not be hidden by whoever steps in.
 os.environ["FAILOVER_DAILY"] = os.environ["FAILOVER_MINUTE"] = "none"
+# A run in the background of a shell ignores Ctrl-C, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["TZ"] = "America/New_York"
 time.tzset()
 # Subprocesses run in other folders and must import this tree too.

@@ -40,6 +40,7 @@ def test_2_a_killed_worker_is_restarted_and_its_leases_are_void(
 ) -> None:
     """The supervisor knows that it is gone: no lease need run out."""
     noted = record("2", "SIGKILL of the quant worker", "in the header, embedded stack")
+    arena.installation.fresh = True
     arena.installation.environment["BATCH_LEASE_S"] = "60"
     command = arena.start()
     arena.under_way()
