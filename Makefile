@@ -47,7 +47,7 @@ sync: $(RUNTIME) ## Synchronise everything from a simulated market (ARGS: more o
 # Most tests wait for processes, so several run at once; those that hold time to account run alone.
 test: $(DEV) ## Run the tests (ARGS: pytest arguments)
 ifeq ($(ARGS),)
-	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m "not alone and not lengthy" $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadgroup -m "not alone and not lengthy" $(PYTEST_ARGS)
 	@$(BIN)/pytest -m "alone and not lengthy" $(PYTEST_ARGS)
 else
 	@$(BIN)/pytest $(PYTEST_ARGS) $(ARGS)
@@ -55,7 +55,7 @@ endif
 
 test-all: $(DEV) ## Run the tests, and those variants that take long
 	@$(MAKE) --no-print-directory test
-	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m "lengthy and not alone" $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadgroup -m "lengthy and not alone" $(PYTEST_ARGS)
 	@$(BIN)/pytest -m "lengthy and alone" $(PYTEST_ARGS)
 
 soak: $(DEV) ## Break a sync at random, ROUNDS times, and compare the stores

@@ -52,6 +52,21 @@ def _own_ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random.seed(SEED)
 
 
+# What takes long to make, and is made anew in every process that runs a test with it.
+_COSTLY = ("rabbitmq", "troubled_market", "cluster")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run all tests that share a costly fixture of their run or module."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        for name in _COSTLY:
+            made = item._fixtureinfo.name2fixturedefs.get(name)
+            if made and made[-1].scope != "function":
+                item.add_marker(pytest.mark.xdist_group(f"{made[-1].baseid} {name}"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,10 @@ def test_five_symbols_arrive_whole_in_both_stores_and_once(
     installation: Installation, simulator: "SimulatorServer", seeded_market: "SeededMarket"
 ) -> None:
     """Exactly the market's bars, to the last digit, in shares; a second run finds nothing to do."""
-    installation.fresh = True
     words: tuple[str, ...] = ("sync", "stocks", "--period", "daily", "--symbols", ",".join(FIVE))
     words += ("--from", START.isoformat(), "--upstream", simulator.url, "--json")
 
-    first = installation.run(*words)
+    first = replace(installation, fresh=True).run(*words)
 
     assert first.code == 0, first.stderr
     summary = first.json
@@ -228,7 +228,6 @@ def test_interrupted_it_leaves_no_process_and_goes_on_at_the_next_start(
     installation: Installation, simulator: "SimulatorServer"
 ) -> None:
     """Ctrl-C in the middle: children end, what is committed stays, the next start resumes."""
-    installation.fresh = True
     installation.environment["BUDGET_SIMULATOR"] = "10/1s"
     running = installation.start(
         "sync", "stocks", "--from", "2025-01-02", "--upstream", simulator.url, "--json"
