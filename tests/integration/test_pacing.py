@@ -14,7 +14,7 @@ from ingest.source import BudgetUnavailableError
 from market.errors import ConfigurationError
 from pipeline.bench.redis_server import RedisServer, run_redis
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 WINDOWS = (RateWindow(20, 1.0), RateWindow(50, 4.0))
 
