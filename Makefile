@@ -48,22 +48,20 @@ sync: $(RUNTIME) ## Synchronise everything from a simulated market (ARGS: more o
 # Most tests wait for processes, so several run at once. Those that hold time to account run after
 # them: beside each other where they leave the machine idle, alone where they do not.
 marked = $(shell grep -rlw "mark.$(1)" tests --include="test_*.py")
-tests = $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadgroup -m "not timed and not alone and $(1)" $(PYTEST_ARGS)
-timed = $(BIN)/pytest -n $(TIMED_PROCESSES) -m "timed and $(1)" $(PYTEST_ARGS) $(call marked,timed)
-alone = $(BIN)/pytest -m "alone and $(1)" $(PYTEST_ARGS) $(call marked,alone)
+together = $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadgroup -m "not timed and not alone and $(1)" $(PYTEST_ARGS)
 test: $(DEV) ## Run the tests (ARGS: pytest arguments)
 ifeq ($(ARGS),)
-	@$(call tests,not lengthy)
-	@$(call timed,not lengthy)
-	@$(call alone,not lengthy)
+	@$(call together,not lengthy)
+	@$(BIN)/pytest -n $(TIMED_PROCESSES) -m "timed and not lengthy" $(PYTEST_ARGS) $(call marked,timed)
+	@$(BIN)/pytest -m "alone and not lengthy" $(PYTEST_ARGS) $(call marked,alone)
 else
 	@$(BIN)/pytest $(PYTEST_ARGS) $(ARGS)
 endif
 
 test-all: $(DEV) ## Run the tests, and those variants that take long
 	@$(MAKE) --no-print-directory test
-	@$(call tests,lengthy)
-	@$(call alone,lengthy)
+	@$(call together,lengthy)
+	@$(BIN)/pytest -m "(timed or alone) and lengthy" $(PYTEST_ARGS)
 
 soak: $(DEV) ## Break a sync at random, ROUNDS times, and compare the stores
 	@TEST_SOAK_ROUNDS=$(ROUNDS) $(BIN)/pytest -q -s tests/e2e/faults/test_soak.py $(ARGS)
