@@ -48,7 +48,7 @@ sync: $(RUNTIME) ## Synchronise everything from a simulated market (ARGS: more o
 # Most tests wait for processes, so several run at once. Those that hold time to account run after
 # them: beside each other where they leave the machine idle, alone where they do not.
 marked = $(shell grep -rlw "mark.$(1)" tests --include="test_*.py")
-together = $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadgroup -m "not timed and not alone and $(1)" $(PYTEST_ARGS)
+together = $(BIN)/pytest -n $(TEST_PROCESSES) -m "not timed and not alone and $(1)" $(PYTEST_ARGS)
 test: $(DEV) ## Run the tests (ARGS: pytest arguments)
 ifeq ($(ARGS),)
 	@$(call together,not lengthy)

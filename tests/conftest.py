@@ -6,9 +6,11 @@ import signal
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent.parent
 SEED = int(os.environ.get("TEST_SEED", "20260105"))
@@ -52,18 +54,27 @@ def _own_ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random.seed(SEED)
 
 
-# What takes long to make, and is made anew in every process that runs a test with it.
-_COSTLY = ("rabbitmq", "troubled_market", "cluster")
+# Files whose tests share what takes long to make: one process runs them all. (The groups of
+# --dist loadgroup are names behind the node ids, which pytest no longer lets anyone write.)
+_TOGETHER = {
+    "tests/e2e/test_cluster.py": "rabbitmq",
+    "tests/integration/test_report.py": "troubled_market",
+    "tests/integration/test_services.py": "rabbitmq",
+    "tests/integration/test_workers.py": "cluster",
+}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run all tests that share a costly fixture of their run or module."""
-    for item in [item for item in items if isinstance(item, pytest.Function)]:
-        for name in _COSTLY:
-            made = item._fixtureinfo.name2fixturedefs.get(name)
-            if made and made[-1].scope != "function":
-                item.add_marker(pytest.mark.xdist_group(f"{made[-1].baseid} {name}"))
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out test by test, but for those that belong together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _TOGETHER.get(nodeid.partition("::")[0], nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Replace what ``--dist`` names."""
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
