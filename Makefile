@@ -9,6 +9,7 @@ PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
 TEST_PROCESSES ?= 4
+TIMED_PROCESSES ?= 3
 ROUNDS ?= 3
 SOAK_ROUNDS ?= 50
 
@@ -44,19 +45,23 @@ setup: $(DEV) ## Make .venv with everything that the other targets need
 sync: $(RUNTIME) ## Synchronise everything from a simulated market (ARGS: more options)
 	@$(BIN)/quantsync sync all --upstream simulator $(ARGS)
 
-# Most tests wait for processes, so several run at once; those that hold time to account run alone.
+# Most tests wait for processes, so several run at once. Those that hold time to account run after
+# them: beside each other where they leave the machine idle, alone where they do not.
+marked = $(shell grep -rlw "mark.$(1)" tests --include="test_*.py")
+together = $(BIN)/pytest -n $(TEST_PROCESSES) -m "not timed and not alone and $(1)" $(PYTEST_ARGS)
 test: $(DEV) ## Run the tests (ARGS: pytest arguments)
 ifeq ($(ARGS),)
-	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m "not alone and not lengthy" $(PYTEST_ARGS)
-	@$(BIN)/pytest -m "alone and not lengthy" $(PYTEST_ARGS)
+	@$(call together,not lengthy)
+	@$(BIN)/pytest -n $(TIMED_PROCESSES) -m "timed and not lengthy" $(PYTEST_ARGS) $(call marked,timed)
+	@$(BIN)/pytest -m "alone and not lengthy" $(PYTEST_ARGS) $(call marked,alone)
 else
 	@$(BIN)/pytest $(PYTEST_ARGS) $(ARGS)
 endif
 
 test-all: $(DEV) ## Run the tests, and those variants that take long
 	@$(MAKE) --no-print-directory test
-	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m "lengthy and not alone" $(PYTEST_ARGS)
-	@$(BIN)/pytest -m "lengthy and alone" $(PYTEST_ARGS)
+	@$(call together,lengthy)
+	@$(BIN)/pytest -m "(timed or alone) and lengthy" $(PYTEST_ARGS)
 
 soak: $(DEV) ## Break a sync at random, ROUNDS times, and compare the stores
 	@TEST_SOAK_ROUNDS=$(ROUNDS) $(BIN)/pytest -q -s tests/e2e/faults/test_soak.py $(ARGS)

@@ -33,7 +33,7 @@ from market.periods import Period
 from storage.database import Database
 from storage.lake import Lake
 from storage.ledger import Ledger
-from tests.fixtures.arena import comparable
+from tests.fixtures.undisturbed import comparable
 
 BEFORE, DAY = date(2025, 12, 30), date(2025, 12, 31)
 START = "2025-12-22"

@@ -2,12 +2,15 @@
 
 import os
 import random
+import signal
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent.parent
 SEED = int(os.environ.get("TEST_SEED", "20260105"))
@@ -27,6 +30,8 @@ for _name in set(os.environ) - _KEPT:
         del os.environ[_name]
 # A fault of Eastmoney's must be seen as it is, and not be hidden by whoever steps in.
 os.environ["FAILOVER_DAILY"] = os.environ["FAILOVER_MINUTE"] = "none"
+# A run in the background of a shell ignores Ctrl-C, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["TZ"] = "America/New_York"
 time.tzset()
 # Subprocesses run in other folders and must import this tree too.
@@ -47,6 +52,29 @@ def _own_ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs in an empty folder, so it reads no ``.env`` and leaves nothing behind."""
     monkeypatch.chdir(tmp_path)
     random.seed(SEED)
+
+
+# Files whose tests share what takes long to make: one process runs them all. (The groups of
+# --dist loadgroup are names behind the node ids, which pytest no longer lets anyone write.)
+_TOGETHER = {
+    "tests/e2e/test_cluster.py": "rabbitmq",
+    "tests/integration/test_report.py": "troubled_market",
+    "tests/integration/test_services.py": "rabbitmq",
+    "tests/integration/test_workers.py": "cluster",
+}
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out test by test, but for those that belong together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _TOGETHER.get(nodeid.partition("::")[0], nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Replace what ``--dist`` names."""
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,6 +17,7 @@ from ingest.simulator.server import SimulatorServer
 from pipeline.bench.processes import stop, worker
 from pipeline.bench.redis_server import RedisServer
 from tests.fixtures.cli import Installation, wait_for
+from tests.fixtures.forking import forked_starts
 
 MIB = 1024
 
@@ -65,6 +66,7 @@ def test_a_thousand_symbols_on_four_workers_keep_the_budget_and_little_memory(
 
     Every process of the system counts: command, workers, Redis, and the simulator.
     """
+    installation.fresh = True  # what a process has imported is part of its memory
     windows = (RateWindow(60, 1.0), RateWindow(550, 10.0))
     installation.environment = {
         "CELERY_BROKER_URL": redis_server.url(1),
@@ -127,7 +129,8 @@ def test_the_same_run_with_rabbitmq_and_postgresql(
         "CELERY_RESULT_BACKEND": redis_server.url(2),
         "DATABASE_URL": postgresql_url,
     }
-    quant = worker(installation.variables, tmp_path / "worker.log")
+    with forked_starts():
+        quant = worker(installation.variables, tmp_path / "worker.log")
     words = ("--from", "2025-10-09", "--upstream", simulator.url, "--json")
     try:
         said = installation.run("sync", "all", *words)

@@ -20,8 +20,8 @@ from storage.database import Database
 from storage.ex_right import ExRights
 from storage.lake import Lake
 from storage.warehouse import Warehouse
-from tests.fixtures.arena import comparable
 from tests.fixtures.cli import Installation, Said
+from tests.fixtures.undisturbed import comparable
 
 BEFORE, DAY = date(2025, 12, 30), date(2025, 12, 31)
 SYMBOLS, EX_RIGHTS, LISTINGS = 150, 6, 4

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from pipeline.bench.processes import stop, worker
+from pipeline.bench.processes import stop
 from pipeline.bench.redis_server import RedisServer
 from storage.database import Database
 from storage.email_ledger import EmailLedger
 from tests.fixtures.cli import Installation, wait_for
-from tests.fixtures.processes import processes_of
+from tests.fixtures.processes import processes_of, worker
 from tests.fixtures.smtp_server import LOGIN, STALL, Authority, MailHost, run_mail_host
 
 A, B = "a@example.com", "b@example.com"

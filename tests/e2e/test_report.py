@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 from celery import Celery
 
-from pipeline.bench.processes import stop, worker
+from pipeline.bench.processes import stop
 from pipeline.bench.redis_server import RedisServer
 from tests.fixtures.cli import Installation, wait_for
+from tests.fixtures.processes import worker
 
 
 def test_the_first_report_of_a_home_says_that_nothing_is_held(installation: Installation) -> None:

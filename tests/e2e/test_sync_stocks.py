@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def test_five_symbols_arrive_whole_in_both_stores_and_once(
     words: tuple[str, ...] = ("sync", "stocks", "--period", "daily", "--symbols", ",".join(FIVE))
     words += ("--from", START.isoformat(), "--upstream", simulator.url, "--json")
 
-    first = installation.run(*words)
+    first = replace(installation, fresh=True).run(*words)
 
     assert first.code == 0, first.stderr
     summary = first.json

@@ -1,6 +1,5 @@
 """The 5-minute tick on the whole market: one sweep, provisional bars, and the official ones."""
 
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,12 +14,14 @@ from ingest.simulator.server import SimulatorServer
 from market.bars import Dataset
 from market.clock import EXCHANGE_TZ
 from market.periods import Period
-from pipeline.bench.processes import stop, worker
+from pipeline.bench.processes import stop
 from storage.database import Database
 from storage.lake import Lake
 from storage.ledger import Ledger
 from storage.run_records import RunStatus
 from tests.fixtures.cli import Installation, wait_for
+from tests.fixtures.forking import ForkedPopen
+from tests.fixtures.processes import worker
 from tests.fixtures.redis_server import Restartable
 
 DAY = date(2025, 12, 31)
@@ -55,7 +56,7 @@ def scheduled(
     command = [sys.executable, "-m", "celery", "-A", "pipeline.app", "beat", "--pidfile="]
     command += ["--schedule", str(tmp_path / "beat.db")]
     with (tmp_path / "beat.log").open("ab") as log:
-        beat = subprocess.Popen(command, env=installation.variables, stdout=log, stderr=log)
+        beat = ForkedPopen(command, env=installation.variables, stdout=log, stderr=log)
     yield installation
     stop(beat, working)
     redis.stop()

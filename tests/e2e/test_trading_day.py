@@ -1,7 +1,6 @@
 """A trading day that nobody watches: real beat and workers on a fast clock, from open to backup."""
 
 import json
-import subprocess
 import sys
 import threading
 import time
@@ -18,11 +17,13 @@ from ingest.simulator.server import SimulatorServer
 from market.bars import Dataset
 from market.clock import EXCHANGE_TZ
 from market.periods import Period
-from pipeline.bench.processes import stop, worker
+from pipeline.bench.processes import stop
 from storage.database import Database
 from storage.lake import Lake
 from tests.fixtures.cli import Installation, wait_for
 from tests.fixtures.filled import every_row
+from tests.fixtures.forking import ForkedPopen
+from tests.fixtures.processes import worker
 from tests.fixtures.redis_server import Restartable
 from tests.fixtures.smtp_server import MailHost
 
@@ -50,7 +51,7 @@ def services(home: Installation, tmp_path: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "celery", "-A", "pipeline.app", "beat", "--pidfile="]
     command += ["--schedule", str(tmp_path / "beat.db"), "--max-interval", "1"]
     with (tmp_path / "beat.log").open("ab") as log:
-        beat = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
+        beat = ForkedPopen(command, env=variables, stdout=log, stderr=log)
     try:
         yield
     finally:

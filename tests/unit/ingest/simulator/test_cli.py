@@ -69,11 +69,13 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: int) -> None
     assert outcomes == ["http_status", "ok"]
 
 
+@pytest.mark.usefixtures("forked")
 def test_it_follows_the_machines_clock_when_asked_to(tmp_path: Path) -> None:
     with running(tmp_path, "--symbols", "5", "--now", "system") as (_, url):
         assert requests.get(f"{url}/__simulator__/clock", timeout=10).json()["ticking"] is True
 
 
+@pytest.mark.usefixtures("forked")
 def test_by_default_it_serves_the_market_that_a_run_would_start(tmp_path: Path) -> None:
     """Who points a run at it finds in it what `--upstream simulator` gave before."""
     for_a_run = simulator_arguments(Settings())
@@ -86,6 +88,7 @@ def test_by_default_it_serves_the_market_that_a_run_would_start(tmp_path: Path) 
     assert markets[0] == markets[1]
 
 
+@pytest.mark.usefixtures("forked")
 def test_it_replays_a_folder(tmp_path: Path) -> None:
     with running(tmp_path, "--replay", str(RECORDED)) as (_, url):
         market = requests.get(f"{url}/__simulator__/market", timeout=10).json()
@@ -114,6 +117,7 @@ def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -144,6 +148,7 @@ def test_a_mistake_is_told_in_one_sentence(arguments: list[str], said: str) -> N
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("forked")
 def test_help_shows_examples_and_all_faults() -> None:
     done = subprocess.run(
         [*COMMAND, "--help"], check=True, capture_output=True, text=True, timeout=20
