@@ -2,8 +2,7 @@
 
 import re
 import socket
-
-import urllib3
+import sys
 
 _OBJECT = re.compile(r"^(?:<[^>]*>|\w+\([^)]*\)):\s*")
 
@@ -14,9 +13,15 @@ def plain_cause(error: BaseException) -> str:
     while (following := _following(chain[-1])) is not None and following not in chain:
         chain.append(following)
     words = _words(chain[-1])
-    if any(isinstance(each, urllib3.exceptions.ProxyError) for each in chain):
+    if any(_is_proxy_error(each) for each in chain):
         return f"no connection to the proxy of PROXY_URL ({words})"
     return words
+
+
+def _is_proxy_error(error: BaseException) -> bool:
+    # Not imported for that: where urllib3 is not, none of its errors is either.
+    exceptions = sys.modules.get("urllib3.exceptions")
+    return exceptions is not None and isinstance(error, exceptions.ProxyError)
 
 
 def _following(error: BaseException) -> BaseException | None:

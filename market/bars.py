@@ -25,6 +25,8 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import market.arrow  # noqa: F401 - before the first array, wherever there are bars
+
 
 class Dataset(StrEnum):
     """Which klines: those of symbols or those of boards."""

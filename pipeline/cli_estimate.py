@@ -7,10 +7,11 @@ from datetime import timedelta
 
 from pipeline import output
 from pipeline.estimating import Estimate, estimate
-from pipeline.plans import Request
-from pipeline.runtime import SIMULATOR, Runtime
+from pipeline.request import Request
+from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.stack import simulator_for
+from pipeline.upstreams import SIMULATOR
 
 
 def show_estimates(settings: Settings, requests: Sequence[Request], *, as_json: bool) -> None:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline import output
 from pipeline.options import UpstreamName
 from pipeline.settings import read_settings
 
@@ -38,18 +37,26 @@ def _up(
     that; `quantsync schedule` prints them all.
     """
     from pipeline.embedded import EmbeddedStack  # noqa: PLC0415
-    from pipeline.runtime import SIMULATOR, Runtime  # noqa: PLC0415
     from pipeline.settings import use_settings  # noqa: PLC0415
-    from pipeline.stack import simulator_arguments  # noqa: PLC0415
-    from pipeline.ticks import check_schedule  # noqa: PLC0415
+    from pipeline.stack import open_stores, simulator_arguments  # noqa: PLC0415
+    from pipeline.upstreams import SIMULATOR  # noqa: PLC0415
 
     settings = read_settings()
-    if schedule:
-        check_schedule(Runtime(settings))
-    _ = Runtime(settings).database
+
+    def check() -> None:
+        runtime = open_stores(settings)
+        if schedule:
+            from pipeline.ticks import check_schedule  # noqa: PLC0415
+
+            check_schedule(runtime)
+
     chosen = upstream or settings.quantsync_upstream
     arguments = simulator_arguments(settings) if chosen == SIMULATOR else None
-    with EmbeddedStack(settings, simulator=arguments, admin=admin, beat=schedule) as stack:
+    with EmbeddedStack(
+        settings, simulator=arguments, admin=admin, beat=schedule, meanwhile=check
+    ) as stack:
+        from pipeline import output  # noqa: PLC0415 - beside the start of the stack's processes
+
         if not stack.owned:
             output.console.print(f"the stack of {settings.home} is already up")
             raise typer.Exit(1)

@@ -1,16 +1,16 @@
-"""``quantsync sync`` and ``quantsync backfill``: ask for data and watch it arrive."""
+"""``quantsync sync`` and ``quantsync backfill``: ask for data and watch it arrive.
+
+What takes long to import is imported once the processes of the embedded stack are starting.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from market.boards import parse_board_code
 from market.errors import UsageError
 from market.periods import Period, parse_fetched_period
 from market.symbols import parse_stock
-from pipeline import output
-from pipeline.following import follow, report
 from pipeline.options import (
     From,
     Json,
@@ -21,10 +21,9 @@ from pipeline.options import (
     read_day,
     split_names,
 )
-from pipeline.plans import CONCEPTS, INDUSTRIES, STOCKS, Request
+from pipeline.request import CONCEPTS, INDUSTRIES, STOCKS, Request
 from pipeline.settings import read_settings
 from pipeline.stack import Stack, running_stack
-from storage.run_records import RunState
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -147,10 +146,12 @@ def _request(
 ) -> Request:
     """A request whose words are known to be readable; nothing is started before that."""
     names = split_names(symbols)
-    if names is not None:
-        names = tuple(
-            str(parse_stock(name)) if kind == STOCKS else parse_board_code(name) for name in names
-        )
+    if names is not None and kind == STOCKS:
+        names = tuple(str(parse_stock(name)) for name in names)
+    elif names is not None:
+        from market.boards import parse_board_code  # noqa: PLC0415
+
+        names = tuple(parse_board_code(name) for name in names)
     length = parse_fetched_period(period)
     if kind != STOCKS and length is not Period.DAILY:
         raise UsageError(f"boards have daily klines only, not {period}")
@@ -180,6 +181,10 @@ def _run(requests: Sequence[Request], *, as_json: bool, wait: bool, plan: bool) 
             "--no-wait needs a broker that outlives the command: set CELERY_BROKER_URL"
         )
     with running_stack(settings, requests[0].upstream) as stack:
+        from pipeline import output  # noqa: PLC0415
+        from pipeline.following import follow, report  # noqa: PLC0415
+        from storage.run_records import RunState  # noqa: PLC0415
+
         for run_id in stack.resumed:
             output.messages.print(f"run {run_id}, left unfinished, goes on")
         follow(stack, _same_work(stack, requests), quiet=as_json)
@@ -216,6 +221,8 @@ def _start(stack: Stack, requests: Sequence[Request]) -> list[str]:
 
 
 def _announce(run_ids: Sequence[str], *, as_json: bool) -> None:
+    from pipeline import output  # noqa: PLC0415
+
     if as_json:
         output.print_json({"run_ids": list(run_ids)})
         return

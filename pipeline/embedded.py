@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -22,15 +22,14 @@ from socket import gethostname
 from types import TracebackType
 from typing import Self
 
-import redis
 from filelock import FileLock, Timeout
 
 from market.errors import QuantsyncError
-from pipeline.embedded_redis import redis_socket, redis_url
+from pipeline.embedded_redis import ping_redis, redis_socket, redis_url
 from pipeline.identity import identity_of_child
 from pipeline.queues import ADMIN_QUEUES, QUANT_QUEUES
-from pipeline.runtime import SIMULATOR_URL_FILE
 from pipeline.settings import Settings
+from pipeline.upstreams import SIMULATOR_URL_FILE
 from storage.errors import UnwritableError
 
 log = logging.getLogger(__name__)
@@ -158,12 +157,15 @@ class EmbeddedStack:
         simulator: Arguments of the simulator to start; None: none.
         admin: Whether to start the admin worker too.
         beat: Whether to start the scheduler too.
+        meanwhile: Done while the processes start, which takes them most of a second; what it raises
+            stops them again.
     """
 
     settings: Settings
     simulator: list[str] | None = None
     admin: bool = False
     beat: bool = False
+    meanwhile: Callable[[], object] | None = None
     _children: list[_Child] = field(default_factory=list)
     _redis: _Child | None = None
     _lock: FileLock | None = None
@@ -234,6 +236,8 @@ class EmbeddedStack:
                 "it with `quantsync up --upstream simulator`"
             )
         self._await_redis(seconds=5)
+        if self.meanwhile is not None:
+            self.meanwhile()
 
     def _start(self) -> None:
         home, logs = self.settings.home, self.settings.home / "logs"
@@ -256,6 +260,8 @@ class EmbeddedStack:
             self._children.append(self._beat(environment))
         for child in self._children:
             child.start()
+        if self.meanwhile is not None:
+            self.meanwhile()
         self._await_redis(seconds=10)
         if self.simulator is not None:
             self._await_simulator(seconds=60)
@@ -279,7 +285,7 @@ class EmbeddedStack:
     ) -> _Child:
         threads = self.settings.quant_concurrency if pool == "threads" else 1
         command = [
-            sys.executable, "-m", "celery", "-A", "pipeline.app", "worker",
+            sys.executable, "-m", "pipeline.celery_process", "worker",
             "-n", f"{name}@%h", "-Q", ",".join(queues), "-P", pool, "-c", str(threads),
             "--without-gossip", "--without-mingle", "-O", "fair", "--loglevel", "INFO",
         ]  # fmt: skip
@@ -297,7 +303,7 @@ class EmbeddedStack:
 
     def _beat(self, environment: Mapping[str, str]) -> _Child:
         command = [
-            sys.executable, "-m", "celery", "-A", "pipeline.app", "beat", "--pidfile=",
+            sys.executable, "-m", "pipeline.celery_process", "beat", "--pidfile=",
             "--schedule", str(self.settings.home / "beat.db"), "--loglevel", "INFO",
         ]  # fmt: skip
         log_file = self.settings.home / "logs" / "beat.log"
@@ -372,11 +378,10 @@ class EmbeddedStack:
 
     def _await_redis(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2)
         while True:
             try:
-                client.ping()
-            except redis.RedisError as error:
+                ping_redis(self.socket)
+            except OSError as error:
                 died = self._redis and self._redis.process and self._redis.process.poll()
                 if died is not None or time.monotonic() > deadline:
                     raise EmbeddedError(
@@ -385,7 +390,6 @@ class EmbeddedStack:
                     ) from error
                 time.sleep(0.02)
             else:
-                client.close()
                 return
 
     def _await_simulator(self, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import socket
 import tempfile
 from pathlib import Path
 
@@ -20,3 +21,18 @@ def redis_socket(home: Path) -> Path:
 def redis_url(home: Path, database: int) -> str:
     """The same as Celery spells it."""
     return f"redis+socket://{redis_socket(home)}?virtual_host={database}"
+
+
+def ping_redis(path: Path) -> None:
+    """Ask a Redis once whether it serves; to import its client takes longer than to start it.
+
+    Raises:
+        OSError: Nobody answers there within two seconds, or it is loading its data.
+    """
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(2)
+        client.connect(str(path))
+        client.sendall(b"PING\r\n")
+        answer = client.recv(100)
+    if not answer.startswith(b"+PONG"):
+        raise ConnectionError(answer.decode(errors="replace").strip() or "it hung up")

@@ -9,9 +9,11 @@ from market.boards import BoardKind
 from market.periods import Period
 from market.sessions import Window
 from pipeline.ex_rights import count_unknown
-from pipeline.plans import CONCEPTS, STOCKS, Request, plan_run, wanted_waves
-from pipeline.runtime import LIVE, Runtime
+from pipeline.plans import plan_run, wanted_waves
+from pipeline.request import CONCEPTS, STOCKS, Request
+from pipeline.runtime import Runtime
 from pipeline.sweeping import lacking_before
+from pipeline.upstreams import LIVE
 from scheduling.planner import REACH_SESSIONS
 from scheduling.steady_need import (
     SYMBOLS,

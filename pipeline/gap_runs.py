@@ -12,9 +12,11 @@ from market.errors import ConfigurationError, UsageError
 from market.periods import FETCHED_PERIODS, Period
 from market.sessions import Window
 from market.symbols import parse_stock
-from pipeline.plans import CONCEPTS, INDUSTRIES, STOCKS, queue_of, stock_subjects
+from pipeline.plans import queue_of, stock_subjects
 from pipeline.prices import check_prices
-from pipeline.runtime import LIVE, Runtime
+from pipeline.request import CONCEPTS, INDUSTRIES, STOCKS
+from pipeline.runtime import Runtime
+from pipeline.upstreams import LIVE
 from scheduling.gap_plan import Fetch, into_rounds, plan_fetches, plan_round
 from scheduling.planner import REACH_SESSIONS, BatchSizing, Subject
 from storage.gap_facts import GAPS_PARAM, first_expected, read_asked, read_facts

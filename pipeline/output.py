@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from enum import Enum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,9 +24,11 @@ from rich.progress import (
 from rich.table import Table
 
 from market.clock import EXCHANGE_TZ
-from storage.repair import PartitionRepair
 from storage.run_records import SUCCESSES, RunState, RunStatus, Work
-from storage.verification import PartitionCheck
+
+if TYPE_CHECKING:
+    from storage.repair import PartitionRepair
+    from storage.verification import PartitionCheck
 
 # Where no terminal tells its width (a pipe, a log), tables get room enough for a run's line.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
@@ -182,7 +184,7 @@ def status_json(status: RunStatus) -> dict[str, Any]:
     return {**asdict(status), "state": status.state.value}
 
 
-def fields_json(record: PartitionCheck | PartitionRepair) -> dict[str, Any]:
+def fields_json(record: "PartitionCheck | PartitionRepair") -> dict[str, Any]:
     """Every field of a partition's comparison or repair."""
     return {key: _plain_name(value) for key, value in asdict(record).items()}
 

@@ -1,7 +1,6 @@
 """Runs as they are asked for, turned into plans with the catalog and the coverage at hand."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -17,6 +16,7 @@ from pipeline.ex_rights import waves_after_list, waves_for_named
 from pipeline.membership import commit_sweep, fresh_members, plan_memberships
 from pipeline.prices import check_prices
 from pipeline.queues import CONCEPT_QUEUE, INDUSTRY_QUEUE, STOCK_QUEUE
+from pipeline.request import CONCEPTS, INDUSTRIES, STOCKS, Request
 from pipeline.runtime import Runtime
 from scheduling.planner import (
     BatchSizing,
@@ -29,45 +29,11 @@ from storage.aliases import read_aliases
 from storage.coverage import read_coverage
 from storage.run_records import BatchPlan, RunPlan, RunStatus, WavePlan, Work, new_run_id
 
-STOCKS = "stocks"
-CONCEPTS = "concepts"
-INDUSTRIES = "industries"
-KINDS = (STOCKS, CONCEPTS, INDUSTRIES)
-
 SNAPSHOT_PARAM = "snapshot"
 """Set in the params of a run that sweeps the market for provisional 5m bars."""
 
 _BOARD_KINDS = {CONCEPTS: BoardKind.CONCEPT, INDUSTRIES: BoardKind.INDUSTRY}
 _QUEUES = {STOCKS: STOCK_QUEUE, CONCEPTS: CONCEPT_QUEUE, INDUSTRIES: INDUSTRY_QUEUE}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What someone asks to be synchronised.
-
-    Attributes:
-        kind: ``stocks``, ``concepts`` or ``industries``.
-        upstream: ``live``, ``simulator`` or a simulator's URL.
-        period: Length of the bars (boards: daily).
-        symbols: Symbols or boards; None: all that are listed.
-        start: First day; None: where history begins.
-        end: Last day; None: the latest session that has begun.
-        lane: ``live`` or ``bulk``.
-        slot: Scheduled instant served, ISO 8601; None on demand.
-        missed: How many earlier slots of the day nobody served, which this run serves too.
-        snapshot: Sweep the whole market for provisional 5m bars, and fetch only ``symbols`` singly.
-    """
-
-    kind: str
-    upstream: str
-    period: Period = Period.DAILY
-    symbols: tuple[str, ...] | None = None
-    start: date | None = None
-    end: date | None = None
-    lane: str = "live"
-    slot: str | None = None
-    missed: int = 0
-    snapshot: bool = False
 
 
 def plan_run(runtime: Runtime, request: Request) -> RunPlan:

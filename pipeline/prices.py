@@ -1,7 +1,8 @@
 """Real and simulated prices never share a home: the first ones to be committed decide."""
 
 from market.errors import ConfigurationError
-from pipeline.runtime import LIVE, Runtime
+from pipeline.runtime import Runtime
+from pipeline.upstreams import LIVE
 from storage.errors import StorageError
 from storage.installation import read_fact, settle_fact
 

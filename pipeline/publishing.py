@@ -8,12 +8,13 @@ from typing import Any
 from celery import chord
 from celery.signals import after_task_publish
 from kombu.exceptions import OperationalError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from pipeline import queues
 from pipeline.app import app
 from pipeline.broker import BrokerUnreachableError
-from pipeline.runtime import Runtime, current_runtime
+from pipeline.runtime import current_runtime
 from storage.killpoints import KillPoint, reach
 
 
@@ -26,8 +27,8 @@ def publish_wave(run_id: str, wave: int) -> None:
     from pipeline.tasks import commit_wave, fetch_batch  # noqa: PLC0415  (tasks publish, too)
 
     runtime = current_runtime()
-    queue, numbers = runtime.ledger.batch_numbers(run_id, wave)
-    options = _options(runtime, run_id, queue)
+    queue, lane, numbers = runtime.ledger.batch_numbers(run_id, wave)
+    options = _options(lane, queue)
     body = commit_wave.si(run_id, wave).set(**options)
     with _broker_needed(f"wave {wave} of run {run_id}"):
         _declare(queue)
@@ -50,7 +51,7 @@ def publish_batches(run_id: str, wave: int, queue: str, numbers: Sequence[int]) 
     from pipeline.tasks import commit_wave, fetch_batch  # noqa: PLC0415
 
     runtime = current_runtime()
-    options = _options(runtime, run_id, queue)
+    options = _options(runtime.ledger.status(run_id).lane, queue)
     with _broker_needed(f"batches of run {run_id}"):
         _declare(queue)
         for number in numbers:
@@ -121,9 +122,8 @@ _BRIEFLY = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.3, "inte
 """The reconciler comes again: it need not wait for the broker."""
 
 
-def _options(runtime: Runtime, run_id: str, queue: str) -> dict[str, Any]:
-    live = runtime.ledger.status(run_id).lane == "live"
-    priority = queues.LIVE_PRIORITY if live else queues.BULK_PRIORITY
+def _options(lane: str, queue: str) -> dict[str, Any]:
+    priority = queues.LIVE_PRIORITY if lane == "live" else queues.BULK_PRIORITY
     return {
         "queue": queue,
         "priority": queues.broker_priority(priority, app.conf.broker_url),
@@ -132,8 +132,27 @@ def _options(runtime: Runtime, run_id: str, queue: str) -> dict[str, Any]:
 
 def _declare(name: str) -> None:
     """Make sure that a queue is bound: a Redis that lost its data would drop what is published."""
-    with _connected() as connection:
-        app.amqp.queues[name](connection.default_channel).declare()
+    if not _declared_where_connected(name):
+        with _connected() as connection:
+            app.amqp.queues[name](connection.default_channel).declare()
+
+
+def _declared_where_connected(name: str) -> bool:
+    """Bind a queue over the connection that publishes; False where there is none that works.
+
+    A new connection takes longer than the messages of a usual wave. With RabbitMQ, a refusal would
+    close the channel that the messages are to take, so it gets one of its own.
+    """
+    if not app.conf.broker_url.startswith("redis"):
+        return False
+    with app.producer_pool.acquire(block=True) as producer:
+        if not producer.connection.connected:
+            return False
+        try:
+            app.amqp.queues[name](producer.channel).declare()
+        except RedisConnectionError:
+            return False  # a new connection says what is wrong, if anything still is
+        return True
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Queues, routes and priorities: who consumes what, and who goes first."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kombu.entity import Exchange, Queue
+if TYPE_CHECKING:
+    from kombu.entity import Queue
 
 STOCK_QUEUE = "quant_stock_queues"
 CONCEPT_QUEUE = "quant_concept_queues"
@@ -27,13 +28,15 @@ def broker_priority(priority: int, broker_url: str) -> int:
     return _TOP - priority if broker_url.startswith("redis") else priority
 
 
-def declared_queues(broker_url: str, queue_type: str) -> list[Queue]:
+def declared_queues(broker_url: str, queue_type: str) -> "list[Queue]":
     """All queues, declared for the broker in use.
 
     Args:
         broker_url: Where messages go; RabbitMQ queues get arguments that Redis has no use for.
         queue_type: ``classic`` or ``quorum`` (RabbitMQ 4 and later).
     """
+    from kombu.entity import Exchange, Queue  # noqa: PLC0415 - names of queues need no kombu
+
     arguments: dict[str, Any] = {}
     if not broker_url.startswith("redis"):
         arguments = (

@@ -15,7 +15,8 @@ from market.errors import QuantsyncError
 from pipeline.committing import Publish, commit_wave
 from pipeline.fetching import fetch_batch
 from pipeline.patience import patiently
-from pipeline.plans import Request, plan_run
+from pipeline.plans import plan_run
+from pipeline.request import Request
 from pipeline.runtime import Runtime
 from storage.killpoints import KillPoint, reach
 from storage.run_records import RunPlan, RunState, RunStatus

@@ -16,6 +16,7 @@ from market.errors import ConfigurationError
 from market.periods import FETCHED_PERIODS
 from market.sessions import TradingCalendar, exchange_calendar
 from pipeline.settings import Settings, read_settings
+from pipeline.upstreams import LIVE, SIMULATOR, SIMULATOR_URL_FILE
 from storage.aliases import read_aliases
 from storage.catalog import Catalog
 from storage.database import Database
@@ -31,10 +32,6 @@ from storage.warehouse import Warehouse
 if TYPE_CHECKING:
     from ingest.source import KlineSource, Source
     from ingest.wire import Upstream
-
-LIVE = "live"
-SIMULATOR = "simulator"
-SIMULATOR_URL_FILE = "simulator.url"
 
 
 class SimulatorClock:

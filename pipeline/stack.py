@@ -7,12 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.broker import check_broker
 from pipeline.embedded import EmbeddedError, EmbeddedStack
-from pipeline.runtime import SIMULATOR, Runtime
 from pipeline.settings import Settings, use_settings
+from pipeline.upstreams import SIMULATOR
+
+if TYPE_CHECKING:
+    from pipeline.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class Stack:
         resumed: Unfinished runs that go on.
     """
 
-    runtime: Runtime
+    runtime: "Runtime"
     upstream: str
     supervise: Callable[[], None]
     publish: Callable[[str, int], None]
@@ -44,6 +48,20 @@ def simulator_arguments(settings: Settings) -> list[str]:
     ]  # fmt: skip
 
 
+def open_stores(settings: Settings) -> "Runtime":
+    """A runtime whose database is there: a wrong DATABASE_URL is said before anything is begun.
+
+    Raises:
+        QuantsyncError: It is not to be had.
+    """
+    # Imports half a second's worth: the processes of the embedded stack start in that time.
+    from pipeline.runtime import Runtime  # noqa: PLC0415
+
+    runtime = Runtime(settings)
+    _ = runtime.database
+    return runtime
+
+
 @contextmanager
 def running_stack(settings: Settings, upstream: str) -> Iterator[Stack]:
     """A stack that works while the block runs.
@@ -54,13 +72,13 @@ def running_stack(settings: Settings, upstream: str) -> Iterator[Stack]:
     Raises:
         QuantsyncError: A store, the broker or a part of the embedded stack is not to be had.
     """
-    probe = Runtime(settings)
-    _ = probe.database  # a wrong DATABASE_URL or an unwritable home is said before anything starts
     if not settings.is_embedded:
-        check_broker()
+        probe = open_stores(settings)
         from pipeline import publishing  # noqa: PLC0415
+        from pipeline.broker import check_broker  # noqa: PLC0415
         from pipeline.reconcile import ReconcilerThread  # noqa: PLC0415
 
+        check_broker()
         reconciler = ReconcilerThread(probe, publishing).start()
         try:
             with simulator_for(settings, upstream) as reached:
@@ -69,7 +87,8 @@ def running_stack(settings: Settings, upstream: str) -> Iterator[Stack]:
             reconciler.stop()
         return
     arguments = simulator_arguments(settings) if upstream == SIMULATOR else None
-    with EmbeddedStack(settings, simulator=arguments) as embedded:
+    stores = partial(open_stores, settings)
+    with EmbeddedStack(settings, simulator=arguments, meanwhile=stores) as embedded:
         own = settings.model_copy(update=embedded.overrides)
         use_settings(own)
         from pipeline.runtime import current_runtime  # noqa: PLC0415  (Celery: after the settings)

@@ -19,8 +19,16 @@ from pipeline import publishing
 from pipeline.publishing import publish_wave
 from pipeline.runtime import current_runtime
 
+_WORK = {
+    "acks_late": True,
+    "max_retries": 3,
+    "default_retry_delay": 5,
+    # The ledger says who works on what since when; nobody reads the state in the result backend.
+    "track_started": False,
+}
 
-@shared_task(name="pipeline.fetch_batch", acks_late=True, max_retries=3, default_retry_delay=5)
+
+@shared_task(name="pipeline.fetch_batch", **_WORK)
 def fetch_batch(run_id: str, batch_no: int) -> dict[str, object]:
     """Header of a chord: fetch, validate and stage one batch."""
     from pipeline.fetching import fetch_batch as fetch  # noqa: PLC0415
@@ -31,7 +39,7 @@ def fetch_batch(run_id: str, batch_no: int) -> dict[str, object]:
     return result
 
 
-@shared_task(name="pipeline.commit_wave", acks_late=True, max_retries=3, default_retry_delay=5)
+@shared_task(name="pipeline.commit_wave", **_WORK)
 def commit_wave(run_id: str, wave: int) -> dict[str, object]:
     """Body of a chord: commit what the wave's batches staged."""
     from pipeline.committing import commit_or_postpone  # noqa: PLC0415

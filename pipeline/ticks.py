@@ -18,10 +18,11 @@ from market.errors import QuantsyncError
 from market.periods import Period
 from pipeline.broker import BrokerUnreachableError
 from pipeline.committing import Publish
-from pipeline.plans import CONCEPTS, INDUSTRIES, STOCKS, Request
+from pipeline.request import CONCEPTS, INDUSTRIES, STOCKS, Request
 from pipeline.runs import start_run
-from pipeline.runtime import LIVE, Runtime
+from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.upstreams import LIVE
 from scheduling.beat import read_changes, slot_rules
 from scheduling.gates import judge
 from scheduling.slots import SlotRule

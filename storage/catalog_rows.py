@@ -5,9 +5,9 @@ from datetime import date
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.tables import board, board_member, board_name, symbol
+from storage.upserts import insert_into
 
 
 def upsert(
@@ -22,8 +22,7 @@ def upsert(
     """
     if not rows:
         return
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table)
+    statement = insert_into(connection, table)
     values: dict[str, Any] = {n: statement.excluded[n] for n in rows[0] if n != key.name}
     if "first_listed" in values:
         values["first_listed"] = func.coalesce(

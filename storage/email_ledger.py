@@ -21,7 +21,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.database import Database
 from storage.email_records import (
@@ -36,6 +35,7 @@ from storage.email_records import (
     RecordedEmail,
 )
 from storage.email_tables import email, email_delivery
+from storage.upserts import insert_into
 
 _LONGEST_RECIPIENT = 320
 _LONGEST_REASON = 1000
@@ -73,9 +73,8 @@ class EmailLedger:
         """
         with self._database.writing() as connection:
             now = self._database.now(connection)
-            insert = _insert(connection)
             connection.execute(
-                insert(email)
+                insert_into(connection, email)
                 .values(
                     key=asked.key,
                     message_id=asked.message_id,
@@ -99,7 +98,9 @@ class EmailLedger:
                 "changed_at": now,
             }
             rows = [{**fresh, "recipient": r} for r in [*asked.recipients, *refused]]
-            connection.execute(insert(email_delivery).on_conflict_do_nothing(), rows)
+            connection.execute(
+                insert_into(connection, email_delivery).on_conflict_do_nothing(), rows
+            )
             named = [str(r["recipient"]) for r in rows]
             _give_up_sending(connection, row.id, named, now)
             _reopen(connection, row.id, named, asked.request, now)
@@ -335,10 +336,6 @@ def _settle(
 def _is(states: Collection[DeliveryState]) -> ColumnElement[bool]:
     # Not IN: its list is written out anew for each statement, which executemany cannot do.
     return or_(*(email_delivery.c.state == state.value for state in sorted(states)))
-
-
-def _insert(connection: Connection) -> Any:
-    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
 
 
 def _delivery(row: RowMapping) -> Delivery:

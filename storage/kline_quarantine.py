@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from market.bars import VALUE_COLUMNS, BarState
 from market.errors import QuantsyncError
@@ -17,6 +16,7 @@ from market.sessions import bar_end
 from storage.database import Database
 from storage.ledger_tables import kline_quarantine
 from storage.run_records import QuarantinedBar
+from storage.upserts import insert_into
 
 
 class BarDecision(StrEnum):
@@ -103,8 +103,8 @@ def enter_bars(
         for bar in bars
     ]
     if rows:
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        connection.execute(dialect.insert(kline_quarantine).on_conflict_do_nothing(), rows)
+        statement = insert_into(connection, kline_quarantine).on_conflict_do_nothing()
+        connection.execute(statement, rows)
 
 
 class BarQuarantine:

@@ -242,19 +242,19 @@ class Ledger:
                 .values(published_at=now)
             )
 
-    def batch_numbers(self, run_id: str, wave: int) -> tuple[str, list[int]]:
-        """The queue of a wave, and its batches that still need a worker.
+    def batch_numbers(self, run_id: str, wave: int) -> tuple[str, str, list[int]]:
+        """The queue of a wave, its lane, and its batches that still need a worker.
 
         Raises:
             StorageError: The ledger has no such wave.
         """
         with self._database.reading() as connection:
-            queue = connection.scalar(
-                select(sync_wave.c.queue).where(
-                    sync_wave.c.run_id == run_id, sync_wave.c.wave == wave
-                )
-            )
-            if queue is None:
+            place = connection.execute(
+                select(sync_wave.c.queue, sync_run.c.lane)
+                .join(sync_run, sync_run.c.run_id == sync_wave.c.run_id)
+                .where(sync_wave.c.run_id == run_id, sync_wave.c.wave == wave)
+            ).first()
+            if place is None:
                 raise StorageError(f"the ledger has no wave {wave} of run {run_id}")
             numbers = connection.scalars(
                 select(sync_batch.c.batch_no)
@@ -262,7 +262,7 @@ class Ledger:
                 .where(sync_batch.c.state.in_([BatchState.PENDING.value, BatchState.LEASED.value]))
                 .order_by(sync_batch.c.batch_no)
             ).all()
-        return queue, list(numbers)
+        return place.queue, place.lane, list(numbers)
 
     def planned_wave_after(self, run_id: str, wave: int) -> int | None:
         """The next wave that was not yet published."""

@@ -66,25 +66,27 @@ def insert_waves(connection: Connection, run_id: str, waves: Sequence[WavePlan])
     )
     assert wave is not None
     assert number is not None
+    new_waves, new_batches = [], []
     for plan in waves:
         wave += 1
-        connection.execute(
-            insert(sync_wave).values(
-                run_id=run_id, wave=wave, queue=plan.queue, state=WaveState.PLANNED.value
-            )
+        new_waves.append(
+            {"run_id": run_id, "wave": wave, "queue": plan.queue, "state": WaveState.PLANNED.value}
         )
         for batch in plan.batches:
             number += 1
-            connection.execute(
-                insert(sync_batch).values(
-                    run_id=run_id,
-                    batch_no=number,
-                    wave=wave,
-                    work=batch.to_json(),
-                    item_count=len(batch.items),
-                    state=BatchState.PENDING.value,
-                )
+            new_batches.append(
+                {
+                    "run_id": run_id,
+                    "batch_no": number,
+                    "wave": wave,
+                    "work": batch.to_json(),
+                    "item_count": len(batch.items),
+                    "state": BatchState.PENDING.value,
+                }
             )
+    connection.execute(insert(sync_wave), new_waves)
+    if new_batches:
+        connection.execute(insert(sync_batch), new_batches)
 
 
 FREE: dict[str, None] = {"token": None, "owner": None, "lease_until": None}

@@ -160,7 +160,7 @@ def test_a_wave_may_plan_more_waves(ledger: Ledger) -> None:
     status = ledger.status(run_id)
     assert (status.state, status.items, status.notices) == (RunState.RUNNING, 3, ["more"])
     assert ledger.planned_wave_after(run_id, 0) == 1
-    assert ledger.batch_numbers(run_id, 1) == ("q", [1, 2])
+    assert ledger.batch_numbers(run_id, 1) == ("q", "live", [1, 2])
 
 
 def test_a_list_that_was_not_taken_is_an_outcome(ledger: Ledger, database: Database) -> None:

@@ -17,9 +17,9 @@ import pytest
 from market.bars import Dataset
 from market.boards import SYMBOL_LIST_SCHEMA
 from market.periods import Period
-from pipeline.plans import STOCKS, Request
 from pipeline.prices import settle_prices
 from pipeline.reconcile import mend
+from pipeline.request import STOCKS, Request
 from pipeline.runs import commit_wave, start_run
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

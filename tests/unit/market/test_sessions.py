@@ -1,13 +1,24 @@
 """Sessions: holidays, the clock's edges, bar ends, windows, and questions nobody can answer yet."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 import pytest
 
+from market import closed_days
 from market.clock import EXCHANGE_TZ, parse_instant
 from market.errors import CalendarRangeError, InvalidWindowError
 from market.periods import Period
-from market.sessions import TradingCalendar, Window, bar_end, bar_end_times, exchange_calendar
+from market.sessions import (
+    TradingCalendar,
+    Window,
+    bar_end,
+    bar_end_times,
+    calculated_calendar,
+    exchange_calendar,
+    recorded_calendar,
+)
+from tests.record_sessions import recorded
 
 # Around the Spring Festival of 2026: off from Sunday the 15th to Monday the 23rd of February.
 FRIDAY, TUESDAY, WEDNESDAY = date(2026, 2, 13), date(2026, 2, 24), date(2026, 2, 25)
@@ -30,6 +41,24 @@ def test_the_calendar_starts_with_the_exchange_and_ends_with_an_announced_year(
     assert calendar.first_session == date(1990, 12, 19)
     assert calendar.last_session >= date(2026, 12, 31)
     assert calendar.last_session.month == 12, "no year may be recorded in part"
+
+
+def test_the_calendar_is_recorded_as_the_installed_exchange_calendars_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A version that was not recorded is asked itself."""
+    calculated = calculated_calendar()
+    window = Window(calculated.first_session, calculated.last_session)
+    text = Path(closed_days.__file__).read_text(encoding="utf-8")
+
+    assert text == recorded(calculated), "run `python -m tests.record_sessions`"
+    assert recorded_calendar().sessions_in(window) == calculated.sessions_in(window)
+
+    monkeypatch.setattr(closed_days, "CLOSED", "1991: 0101")
+    asked = exchange_calendar.__wrapped__
+    assert asked().is_session(date(2026, 1, 1)), "what is recorded was not used"
+    monkeypatch.setattr(closed_days, "RECORDED_FROM", "4.0")
+    assert asked().sessions_in(window) == calculated.sessions_in(window)
 
 
 @pytest.mark.parametrize(

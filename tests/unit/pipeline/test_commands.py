@@ -37,6 +37,17 @@ def test_settings_are_read_without_redis_or_pandas() -> None:
     assert python(f"import pipeline.settings\n{LOADED}") == "[]"
 
 
+@pytest.mark.parametrize("module", ["pipeline.cli_sync", "pipeline.cli_serve"])
+def test_what_starts_the_embedded_stack_imports_nothing_heavy_before_that(module: str) -> None:
+    assert python(f"import {module}, pipeline.stack\n{LOADED}") == "[]"
+
+
+def test_a_process_of_the_stack_imports_no_plug_in_of_celerys_command_line() -> None:
+    program = "import pipeline.celery_process, celery.bin.worker, celery.bin.beat, pipeline.app"
+    unasked = "{'flower', 'prompt_toolkit', 'click_repl', 'pandas', 'numpy', 'sqlalchemy'}"
+    assert python(f"{program}\nprint({unasked} & set(sys.modules))") == "set()"
+
+
 def test_a_status_with_nothing_under_way_needs_no_redis_and_no_celery() -> None:
     status = "from pipeline.cli import main\nsys.argv = ['quantsync', 'status']"
     loaded = python(f"{status}\ntry:\n    main()\nexcept SystemExit:\n    {LOADED}")
