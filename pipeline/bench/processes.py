@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ def worker(
     threads: int = 8,
     pool: str = "threads",
     queues: str = "quant_stock_queues,quant_concept_queues,quant_industry_queues",
+    more: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> "subprocess.Popen[bytes]":
-    """A plain Celery worker, as ``make worker`` starts it."""
+    """A plain Celery worker, as ``make worker`` starts it; a folder's ``.env`` counts there."""
     command = [sys.executable, "-m", "celery", "-A", "pipeline.app", "worker", "-Q", queues]
     command += ["-n", f"{name}@%h", "-P", pool, "-c", str(threads)]
-    command += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    command += ["--without-gossip", "--without-mingle", "--loglevel", "INFO", *more]
     with log.open("ab") as output:
-        return subprocess.Popen(command, env=environment, stdout=output, stderr=output)  # noqa: S603
+        return subprocess.Popen(  # noqa: S603
+            command, env=environment, cwd=folder, stdout=output, stderr=output
+        )
 
 
 def stop(*processes: "subprocess.Popen[Any]") -> None:
