@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, time
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -24,6 +25,8 @@ from market.sessions import (
 )
 
 _AUCTION = (9, 30)
+_DAY_S = 86_400
+_END_BITS = 36  # epoch seconds stay below 2**36 for 2,000 years
 _SHENZHEN = ".SZ"
 
 RULES = MappingProxyType(
@@ -120,6 +123,8 @@ def validate_bars(
     else:
         checks.append(("volume_or_amount_negative", _negative_activity(bars)))
     bad = _any(checks, bars)
+    if not bad.any():
+        return Verdict(bars, bars.slice(0, 0).append_column("reasons", pa.nulls(0, pa.string())))
     rejected = bars.filter(pa.array(bad))
     reasons = [",".join(name for name, mask in checks if mask[row]) for row in np.flatnonzero(bad)]
     return Verdict(
@@ -164,8 +169,7 @@ def _series_checks(
         ("amount_missing", activity.amount_missing),
     ]
     usable = ~_any([("", misplaced), *own], bars)
-    ends = bars["end_at"].cast(pa.int64()).to_numpy(zero_copy_only=False)
-    order = np.argsort(ends, kind="stable")
+    order = np.argsort(_ends(bars), kind="stable")
     changes = _changes(bars, evidence)
     links = link(floats(bars, "close")[order], changes[order], usable[order], evidence.held_close)
     place = np.argsort(order)
@@ -193,7 +197,7 @@ def _series_checks(
 def _changes(bars: pa.Table, evidence: Evidence) -> npt.NDArray[np.float64]:
     if evidence.changes is None:
         return np.full(bars.num_rows, np.nan)
-    return floats(pa.table({"change": evidence.changes}), "change")
+    return floats(pa.Table.from_arrays([evidence.changes], ["change"]), "change")
 
 
 def _negative_price(bars: pa.Table) -> Mask:
@@ -221,43 +225,38 @@ def _negative_activity(bars: pa.Table) -> Mask:
 
 
 def _duplicates(dataset: Dataset, bars: pa.Table) -> Mask:
-    if not bars.num_rows:
-        return np.zeros(0, bool)
-    keys = pa.StructArray.from_arrays(
-        [
-            bars[dataset.key].cast(pa.string()).combine_chunks(),
-            bars["end_at"].combine_chunks().cast(pa.int64()),
-        ],
-        ["key", "end_at"],
-    )
-    seen: set[tuple[str, int]] = set()
-    repeated: set[tuple[str, int]] = set()
-    rows = [(row["key"], row["end_at"]) for row in keys.to_pylist()]
-    for row in rows:
-        (repeated if row in seen else seen).add(row)
-    # Which of two different rows is right cannot be told, so neither is taken as good.
-    return np.fromiter((row in repeated for row in rows), bool, len(rows))
+    """Of two different rows of one key it cannot be told which is right: neither is good."""
+    owners = bars[dataset.key].cast(pa.string()).combine_chunks().dictionary_encode()
+    keys = _ends(bars)
+    if len(owners.dictionary) > 1:
+        keys = keys + (owners.indices.to_numpy().astype(np.int64) << _END_BITS)
+    _, place, times = np.unique(keys, return_inverse=True, return_counts=True)
+    return np.asarray(times[place] > 1, bool)
 
 
 def _no_session(dataset: Dataset, bars: pa.Table, calendar: TradingCalendar) -> Mask:
-    shenzhen = np.zeros(bars.num_rows, bool)
-    if dataset is Dataset.KLINE:
+    days = _days(bars)
+    sessions = _sessions_of(calendar)
+    at = np.minimum(np.searchsorted(sessions, days), len(sessions) - 1)
+    strange = np.asarray(sessions[at] != days, bool)
+    if strange.any() and dataset is Dataset.KLINE:
         names = bars[dataset.key].cast(pa.string())
         shenzhen = np.asarray(pc.ends_with(names, _SHENZHEN).to_numpy(zero_copy_only=False), bool)
-    days = bars["session"].to_pylist()
-    answers = {
-        key: traded(calendar, key[0], shenzhen=key[1])
-        for key in set(zip(days, shenzhen.tolist(), strict=True))
-    }
-    return np.fromiter(
-        (not answers[key] for key in zip(days, shenzhen.tolist(), strict=True)), bool, len(days)
-    )
+        for row in np.flatnonzero(strange & shenzhen):
+            strange[row] = not traded(calendar, days[row].item(), shenzhen=True)
+    return strange
+
+
+@lru_cache(maxsize=2)
+def _sessions_of(calendar: TradingCalendar) -> npt.NDArray[np.datetime64]:
+    every = Window(calendar.first_session, calendar.last_session)
+    return np.array(calendar.sessions_in(every), "datetime64[D]")
 
 
 def _outside(bars: pa.Table, window: Window | None) -> Mask:
     if window is None:
         return np.zeros(bars.num_rows, bool)
-    days = np.asarray(bars["session"].to_numpy(zero_copy_only=False), "datetime64[D]")
+    days = _days(bars)
     early, late = days < np.datetime64(window.start), days > np.datetime64(window.end)
     return np.asarray(early | late, bool)
 
@@ -266,20 +265,19 @@ def _off_grid(period: Period, bars: pa.Table) -> Mask:
     ends = {(t.hour, t.minute) for t in bar_end_times(period)}
     if period is Period.M1:
         ends.add(_AUCTION)  # the opening call auction has a bar of its own
-    local = bars["end_at"].combine_chunks()
-    hours, minutes = pc.hour(local).to_pylist(), pc.minute(local).to_pylist()
-    seconds = pc.second(local).to_pylist()
-    days = pc.equal(
-        pc.cast(pc.local_timestamp(local), pa.date32()), bars["session"].combine_chunks()
-    ).to_pylist()
-    return np.fromiter(
-        (
-            (h, m) not in ends or s != 0 or not same_day
-            for h, m, s, same_day in zip(hours, minutes, seconds, days, strict=True)
-        ),
-        bool,
-        bars.num_rows,
-    )
+    allowed = np.array(sorted((hour * 60 + minute) * 60 for hour, minute in ends))
+    local = pc.local_timestamp(bars["end_at"]).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    days, seconds = np.divmod(local, _DAY_S)
+    same_day = days == _days(bars).astype(np.int64)
+    return np.asarray(~(same_day & np.isin(seconds, allowed)), bool)
+
+
+def _ends(bars: pa.Table) -> npt.NDArray[np.int64]:
+    return np.asarray(bars["end_at"].cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+
+
+def _days(bars: pa.Table) -> npt.NDArray[np.datetime64]:
+    return np.asarray(bars["session"].to_numpy(zero_copy_only=False), "datetime64[D]")
 
 
 def bar_states(

@@ -79,16 +79,13 @@ class MarketStack:
         celery = [sys.executable, "-m", "celery", "-A", "pipeline.app", "call", "pipeline.tick"]
         return self._measured([*celery, "--args", json.dumps([name]), "--queue", STOCK_QUEUE], slot)
 
-
     def _measured(self, words: list[str], slot: str | None) -> Ran:
         before, redis_before, tally = self._usage(), self._usage(self._redis), self._tally()
         known = {run.run_id for run in self.ledger.runs(100)}
         command = self._call(words)
         status = self._ended(known, slot)
         spent = self._tally()
-        cpu = {
-            name: seconds - tally["stages"][name] for name, seconds in spent["stages"].items()
-        }
+        cpu = {name: seconds - tally["stages"][name] for name, seconds in spent["stages"].items()}
         cpu[stages.REST] = spent["process"] - tally["process"] - sum(cpu.values())
         after, redis_after = self._usage(), self._usage(self._redis)
         return Ran(

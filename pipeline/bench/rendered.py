@@ -137,7 +137,7 @@ def _lists(market: Any, wanted: Wanted, at: datetime) -> dict[_Key, bytes]:
     readings = {b"direct": (QUOTE_FIELDS, "0")}
     if wanted.akshare:
         readings[b"akshare"] = (_FIELDS_OF_AKSHARE, "1")
-    pages = {}
+    pages: dict[_Key, bytes] = {}
     for reading, (fields, order) in readings.items():
         for number in range(1, 1 - -wanted.symbols // PAGE_ROWS):
             query = {"fs": _A_SHARES, "fields": fields, "fid": "f12", "po": order}
@@ -154,9 +154,7 @@ def _codes(pages: dict[_Key, bytes]) -> tuple[str, ...]:
     return tuple(sorted(str(row["f12"]) for row in rows))
 
 
-def _klines(
-    market: Any, wanted: Wanted, codes: tuple[str, ...]
-) -> dict[bytes, tuple[bytes, int]]:
+def _klines(market: Any, wanted: Wanted, codes: tuple[str, ...]) -> dict[bytes, tuple[bytes, int]]:
     from ingest.simulator.eastmoney import Spoiling, kline  # noqa: PLC0415
 
     if wanted.window is None:
