@@ -16,8 +16,59 @@ from market.periods import Period
 from market.sessions import Window
 from pipeline.patience import patiently
 from pipeline.runtime import Runtime
-from storage.held import final_close_before
+from storage.held import final_close_before, holding_daily_bars
 from storage.kline_quarantine import BarDecision, BarEntry, BarQuarantine, content_hash
+from storage.run_records import BatchPlan
+
+
+class HeldCloses:
+    """The closes held of the symbols of a batch, before the bars that are fetched.
+
+    One question tells which symbols have any bar: of the others none need be looked up, and the
+    first fetch of a market is a batch of them after another.
+
+    Args:
+        runtime: What is held.
+        plan: The batch.
+    """
+
+    def __init__(self, runtime: Runtime, plan: BatchPlan) -> None:
+        self._runtime = runtime
+        self._plan = plan
+        self._holding: frozenset[str] | None = None
+
+    def before(self, name: str, first: date) -> float | None:
+        """The close held of the session right before a symbol's first bar; CNY.
+
+        Of an earlier session it says nothing: between the two there may be bars that are not held.
+
+        Raises:
+            StorageError: What is held could not be read.
+        """
+        since = self._session_before(first)
+        if since is None:
+            return None
+        if self._holding is None:
+            items = self._plan.items
+            starts = [item.start for item in items if item.start is not None]
+            ends = [item.end for item in items if item.end is not None]
+            earliest = self._session_before(min(starts, default=first)) or min(
+                starts, default=first
+            )
+            self._holding = holding_daily_bars(
+                self._runtime.database,
+                [item.subject for item in items],
+                Window(min(earliest, since), max(ends, default=first)),
+            )
+        if name not in self._holding:
+            return None
+        return final_close_before(self._runtime.database, name, first, since=since)
+
+    def _session_before(self, day: date) -> date | None:
+        try:
+            return self._runtime.calendar.session_on_or_before(day - timedelta(days=1))
+        except CalendarRangeError:
+            return None
 
 
 def judge(
@@ -27,6 +78,7 @@ def judge(
     window: Window,
     bars: Bars,
     *,
+    closes: HeldCloses,
     meanwhile: Callable[[], None],
 ) -> Verdict:
     """Part the bars of an answer that may be stored from those that may not.
@@ -37,6 +89,7 @@ def judge(
         period: Length of the bars.
         window: Sessions that were asked for.
         bars: What was answered.
+        closes: Those held of the batch's symbols.
         meanwhile: Called while a database that is away is waited for.
 
     Raises:
@@ -44,7 +97,7 @@ def judge(
     """
 
     def settled() -> Verdict:
-        return _settle(runtime, dataset, period, bars, window)
+        return _settle(runtime, dataset, period, bars, window, closes)
 
     return patiently(
         settled,
@@ -55,11 +108,17 @@ def judge(
 
 
 def _settle(
-    runtime: Runtime, dataset: Dataset, period: Period, bars: Bars, window: Window
+    runtime: Runtime,
+    dataset: Dataset,
+    period: Period,
+    bars: Bars,
+    window: Window,
+    closes: HeldCloses,
 ) -> Verdict:
     held = None
     if dataset is Dataset.KLINE and period is Period.DAILY and bars.table.num_rows:
-        held = _held_close(runtime, bars)
+        first: date = pc.min(bars.table["session"]).as_py()
+        held = closes.before(str(bars.table["symbol"][0].as_py()), first)
     evidence = Evidence(window=window, changes=bars.changes, held_close=held)
     verdict = validate_bars(dataset, period, bars.table, runtime.calendar, evidence)
     if not verdict.rejected.num_rows:
@@ -98,17 +157,3 @@ def _as_decided(dataset: Dataset, verdict: Verdict, answers: Sequence[str | None
     vouched = verdict.rejected.drop_columns("reasons").filter(good)
     accepted = pa.concat_tables([verdict.accepted, vouched]).unify_dictionaries()
     return Verdict(sorted_bars(dataset, accepted), verdict.rejected.filter(open_))
-
-
-def _held_close(runtime: Runtime, bars: Bars) -> float | None:
-    """The close held of the session right before the first bar; of an earlier one it says nothing.
-
-    Between the two there may be bars that are not held.
-    """
-    first: date = pc.min(bars.table["session"]).as_py()
-    name = str(bars.table["symbol"][0].as_py())
-    try:
-        since = runtime.calendar.session_on_or_before(first - timedelta(days=1))
-    except CalendarRangeError:
-        return None  # there is no session before
-    return final_close_before(runtime.database, name, first, since=since)

@@ -23,7 +23,7 @@ from market.bars import Dataset
 from market.errors import QuantsyncError
 from market.sessions import Window
 from market.symbols import parse_stock
-from pipeline.doubting import judge
+from pipeline.doubting import HeldCloses, judge
 from pipeline.ex_rights import ASKED, close_shows_none, fetch_events
 from pipeline.identity import process_identity
 from pipeline.log_fields import log_fields
@@ -58,8 +58,10 @@ class _Haul:
         session: The session that lists show: what they mean must not depend on when, or whether,
             their commit can ask the upstream's clock.
         settled: Whether that session was over.
+        closes: Those held of the symbols.
     """
 
+    closes: HeldCloses
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     outcomes: list[OutcomeRow] = field(default_factory=list)
     session: date | None = None
@@ -200,7 +202,7 @@ def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
         what=_name(claim),
         meanwhile=hold.alive,
     )
-    haul = _Haul()
+    haul = _Haul(HeldCloses(runtime, plan))
     try:
         routes = runtime.routes(status.upstream)
         source = runtime.source(status.upstream)
@@ -296,7 +298,7 @@ def _fetch_klines(
         assert plan.board_kind is not None
         dataset, kind = Dataset.BOARD_KLINE, plan.board_kind
         bars = retried(lambda: source.fetch_board_klines(kind, item.subject, window))
-    verdict = judge(runtime, dataset, period, window, bars, meanwhile=_waiting)
+    verdict = judge(runtime, dataset, period, window, bars, closes=haul.closes, meanwhile=_waiting)
     haul.add(dataset.value, verdict.accepted)
     if verdict.rejected.num_rows:
         haul.add("quarantine", verdict.rejected)

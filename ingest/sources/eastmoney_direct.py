@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -198,7 +199,11 @@ class DirectEastmoney:
     def _get(self, url: str, parameters: dict[str, str], read: Callable[[wire.Exchange], _T]) -> _T:
         """One answer, read where the wire still listens: success with no data is a sign, too."""
         with wire.observed_within() as seen:
-            self._session.get(url, params=parameters, allow_redirects=False)
+            request = requests.PreparedRequest()
+            request.method, request.url = "GET", f"{url}?{urlencode(parameters)}"
+            request.headers = requests.utils.default_headers()
+            # What Session.get does beyond is for pages that redirect and set cookies.
+            self._session.get_adapter(url).send(request)
             return read(seen.exchanges[-1])
 
     def _named_rows(self, question: Question, selector: str) -> list[Row]:

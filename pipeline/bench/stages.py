@@ -74,7 +74,7 @@ def begin(tally: Tally) -> None:
     """Wrap what the stages begin at. Every name must exist, or the breakdown would lie."""
     from ingest import pacing, wire  # noqa: PLC0415  (only who measures needs them)
     from ingest.sources import eastmoney_direct  # noqa: PLC0415
-    from pipeline import committing, fetching  # noqa: PLC0415
+    from pipeline import committing, fetching, runtime  # noqa: PLC0415
     from storage.catalog import Catalog  # noqa: PLC0415
     from storage.lake import Lake  # noqa: PLC0415
     from storage.ledger import Ledger  # noqa: PLC0415
@@ -88,6 +88,7 @@ def begin(tally: Tally) -> None:
         (PACING, pacing.RedisBudget, ("acquire", "_report")),
         (VALIDATE, fetching, ("judge", "bars_proof")),
         (STAGE, Staging, ("write", "read", "discard")),
+        (FETCH, runtime.SimulatorClock, ("now",)),
         (LAKE, Lake, ("write", "read")),
         (SQL, Warehouse, ("write_bars",)),
         (LEDGER, committing, ("record_absences", "extend_after_list")),
