@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from ingest.activity import Mask, floats, judge_activity
 from ingest.continuity import adjusted_stretches, link, wrong_unit_stretches
+from ingest.shanghai import DAY_S, shown_at
 from market.bars import BarState, Dataset
 from market.extra_sessions import traded
 from market.finality import has_ended
@@ -25,7 +26,6 @@ from market.sessions import (
 )
 
 _AUCTION = (9, 30)
-_DAY_S = 86_400
 _END_BITS = 36  # epoch seconds stay below 2**36 for 2,000 years
 _SHENZHEN = ".SZ"
 
@@ -226,10 +226,12 @@ def _negative_activity(bars: pa.Table) -> Mask:
 
 def _duplicates(dataset: Dataset, bars: pa.Table) -> Mask:
     """Of two different rows of one key it cannot be told which is right: neither is good."""
-    owners = bars[dataset.key].cast(pa.string()).combine_chunks().dictionary_encode()
-    keys = _ends(bars)
-    if len(owners.dictionary) > 1:
+    keys, names = _ends(bars), bars[dataset.key]
+    if not all(len(chunk.dictionary) == 1 for chunk in names.chunks) or names.num_chunks > 1:
+        owners = names.cast(pa.string()).combine_chunks().dictionary_encode()
         keys = keys + (owners.indices.to_numpy().astype(np.int64) << _END_BITS)
+    if (np.diff(keys) > 0).all():
+        return np.zeros(len(keys), bool)  # as they come, most often
     _, place, times = np.unique(keys, return_inverse=True, return_counts=True)
     return np.asarray(times[place] > 1, bool)
 
@@ -266,14 +268,17 @@ def _off_grid(period: Period, bars: pa.Table) -> Mask:
     if period is Period.M1:
         ends.add(_AUCTION)  # the opening call auction has a bar of its own
     allowed = np.array(sorted((hour * 60 + minute) * 60 for hour, minute in ends))
-    local = pc.local_timestamp(bars["end_at"]).cast(pa.int64()).to_numpy(zero_copy_only=False)
-    days, seconds = np.divmod(local, _DAY_S)
+    days, seconds = np.divmod(shown_at(_ends(bars)), DAY_S)
     same_day = days == _days(bars).astype(np.int64)
-    return np.asarray(~(same_day & np.isin(seconds, allowed)), bool)
+    at_an_end = seconds == allowed[0] if len(allowed) == 1 else np.isin(seconds, allowed)
+    return np.asarray(~(same_day & at_an_end), bool)
 
 
 def _ends(bars: pa.Table) -> npt.NDArray[np.int64]:
-    return np.asarray(bars["end_at"].cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+    column = bars["end_at"]
+    if column.num_chunks == 1:
+        return np.asarray(column.chunk(0).view(pa.int64()).to_numpy(), np.int64)
+    return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _days(bars: pa.Table) -> npt.NDArray[np.datetime64]:

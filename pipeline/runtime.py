@@ -4,6 +4,7 @@ import http
 import http.client
 import json
 import threading
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 LIVE = "live"
 SIMULATOR = "simulator"
 SIMULATOR_URL_FILE = "simulator.url"
+_CLOCK_HELD_S = 0.02
 
 
 class SimulatorClock:
@@ -44,13 +46,24 @@ class SimulatorClock:
     def __init__(self, url: str) -> None:
         self._url = f"{url.rstrip('/')}/__simulator__/clock"
         self._kept = threading.local()
+        self._told: tuple[datetime | None, float] = (None, 0.0)
 
     def now(self) -> datetime:
-        """The simulated market's time.
+        """The simulated market's time, as it was a fiftieth of a second ago at most.
 
         Raises:
             ConfigurationError: No simulator answers there.
         """
+        asked_at = time.monotonic()
+        told, until = self._told
+        if told is not None and asked_at < until:
+            return told
+        told = self._asked()
+        # Dated from before the question: what was told is never held for longer than is said.
+        self._told = (told, asked_at + _CLOCK_HELD_S)
+        return told
+
+    def _asked(self) -> datetime:
         try:
             return datetime.fromisoformat(json.loads(self._answer())["now"])
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:

@@ -21,7 +21,6 @@ from urllib.parse import urlencode
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import requests
 
 from ingest import wire
 from ingest.source import (
@@ -77,8 +76,6 @@ class DirectEastmoney:
         self._clock = clock
         self.name = name
         self._settled_at = settled_at
-        self._session = requests.Session()
-        self._session.trust_env = False  # proxies are the wire's to decide
 
     def now(self) -> datetime:
         """Exchange time."""
@@ -199,11 +196,7 @@ class DirectEastmoney:
     def _get(self, url: str, parameters: dict[str, str], read: Callable[[wire.Exchange], _T]) -> _T:
         """One answer, read where the wire still listens: success with no data is a sign, too."""
         with wire.observed_within() as seen:
-            request = requests.PreparedRequest()
-            request.method, request.url = "GET", f"{url}?{urlencode(parameters)}"
-            request.headers = requests.utils.default_headers()
-            # What Session.get does beyond is for pages that redirect and set cookies.
-            self._session.get_adapter(url).send(request)
+            wire.ask(f"{url}?{urlencode(parameters)}")
             return read(seen.exchanges[-1])
 
     def _named_rows(self, question: Question, selector: str) -> list[Row]:
@@ -267,7 +260,7 @@ class DirectEastmoney:
 
 
 def _checked(question: Question, lines: object) -> Sequence[str]:
-    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+    if not isinstance(lines, list) or set(map(type, lines)) != {str}:
         raise MalformedBodyError(f"the bars of {question.what} are no lines", question.context)
     return lines
 

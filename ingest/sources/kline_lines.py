@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from ingest.shanghai import DAY_S, Ints, instants
 from ingest.source import Bars, SchemaDriftError
 from ingest.sources.listed_codes import SHARES_PER_LOT
-from ingest.validation import bar_states
-from market.bars import END_AT_TYPE, FETCHED_AT_TYPE, Dataset, bar_schema
+from market.bars import END_AT_TYPE, FETCHED_AT_TYPE, BarState, Dataset, bar_schema
+from market.finality import have_ended
 from market.periods import Period
 from market.sessions import SESSION_CLOSE, Window
 
@@ -36,9 +37,6 @@ TREND_FIELDS = _SHARED_FIELDS | {"f58": "average"}
 _UNUSED = frozenset({"amplitude", "change_percent", "average"})
 _REQUIRED = ("high", "low", "close", "lots", "amount")
 _MINUTE_FORMAT = "%Y-%m-%d %H:%M"
-_DAY_S = 86_400
-_NO_SUMMER_TIME_FROM_S = int(datetime(1992, 1, 1, tzinfo=UTC).timestamp())
-_Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,64 +82,76 @@ def read_lines(
     order = _order(asked.period, local, window)
     if order is not None:
         cells, local = cells.take(pa.array(order)), local[order]
-    count = len(local)
-    end_at = pa.array(_instants(local)).cast(pa.timestamp("s", tz="UTC")).cast(END_AT_TYPE)
+    count, ends = len(local), instants(local)
     opens = cells["open"]
     if asked.period is Period.M1:  # the upstream writes 0 before the latest session
         opens = pc.if_else(pc.equal(opens, 0.0), pa.scalar(None, pa.float64()), opens)
-    empty = pa.nulls(count, pa.float64())
+    ended = have_ended(ends, asked.asked_at, asked.settled_at)
     table = pa.Table.from_arrays(
         [
-            _constant(asked.key, count),
-            pa.array((local // _DAY_S).astype(np.int32)).cast(pa.date32()),
-            end_at,
+            pa.DictionaryArray.from_arrays(_zeros(count), pa.array([asked.key])),
+            _of_numbers((local // DAY_S).astype(np.int32), pa.date32()),
+            _of_numbers(ends, END_AT_TYPE),
             opens,
             *(cells[name] for name in ("high", "low", "close")),
             _shares(asked, cells["lots"]),
             cells["amount"],
-            cells["turnover_rate"] if "f61" in fields else empty,
-            bar_states(end_at, asked.asked_at, asked.settled_at).dictionary_encode(),
-            _constant(asked.source, count),
+            cells["turnover_rate"] if "f61" in fields else _nothing(count),
+            pa.DictionaryArray.from_arrays(pa.array((~ended).astype(np.int32)), _states()),
+            _always(asked.source, count),
             pa.repeat(pa.scalar(datetime.now(UTC), FETCHED_AT_TYPE), count),
         ],
         schema=bar_schema(asked.dataset),
     )
-    return Bars(
-        table, len(lines), cells["change"] if "f60" in fields else pa.chunked_array([empty])
-    )
+    changes = cells["change"] if "f60" in fields else pa.chunked_array([_nothing(count)])
+    return Bars(table, len(lines), changes)
 
 
-def _constant(text: str, count: int) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text]))
+@lru_cache(maxsize=1)
+def _states() -> pa.Array:
+    return pa.array([BarState.FINAL.value, BarState.PROVISIONAL.value])
 
 
-def _local_seconds(period: Period, when: pa.ChunkedArray) -> _Ints:
+@lru_cache(maxsize=64)
+def _zeros(count: int) -> pa.Array:
+    return pa.array(np.zeros(count, np.int32))
+
+
+@lru_cache(maxsize=64)
+def _nothing(count: int) -> pa.Array:
+    return pa.nulls(count, pa.float64())
+
+
+@lru_cache(maxsize=64)
+def _always(text: str, count: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(_zeros(count), pa.array([text]))
+
+
+def _of_numbers(numbers: npt.NDArray[np.generic], kind: pa.DataType) -> pa.Array:
+    """Numbers read as a type of their width: a cast would look at each of them."""
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
+
+
+def _local_seconds(period: Period, when: pa.ChunkedArray) -> Ints:
     """End of each bar by the clock of Shanghai, seconds since 1970 there."""
+    (whole,) = when.chunks
     if period is Period.DAILY:
-        days = when.cast(pa.int32()).to_numpy().astype(np.int64)
-        return np.asarray(days * _DAY_S + SESSION_CLOSE.hour * 3600, np.int64)
-    return np.asarray(when.cast(pa.int64()).to_numpy(), np.int64)
+        days = whole.view(pa.int32()).to_numpy().astype(np.int64)
+        return np.asarray(days * DAY_S + SESSION_CLOSE.hour * 3600, np.int64)
+    return np.asarray(whole.view(pa.int64()).to_numpy(), np.int64)
 
 
-def _order(period: Period, local: _Ints, window: Window) -> _Ints | None:
+def _order(period: Period, local: Ints, window: Window) -> Ints | None:
     """Places of the bars that are wanted, ascending in time; None: all, as they are."""
     ascending = bool((np.diff(local) > 0).all())
     if not period.is_intraday:
         return None if ascending else np.argsort(local, kind="stable")
-    days = local // _DAY_S
+    days = local // DAY_S
     first, last = (int(np.datetime64(day).astype(np.int64)) for day in (window.start, window.end))
     within = (days >= first) & (days <= last)
     if ascending and within.all():
         return None
     return np.asarray([at for at in np.argsort(local, kind="stable") if within[at]], np.int64)
-
-
-def _instants(local: _Ints) -> _Ints:
-    """Epoch seconds of Shanghai's clock: eight hours ahead, but for summers up to 1991."""
-    if not len(local) or local.min() >= _NO_SUMMER_TIME_FROM_S:
-        return np.asarray(local - 8 * 3600, np.int64)
-    known = pc.assume_timezone(pa.array(local).cast(pa.timestamp("s")), "Asia/Shanghai")
-    return np.asarray(known.cast(pa.int64()).to_numpy(), np.int64)
 
 
 def _typed(asked: Asked, lines: Sequence[str], fields: Mapping[str, str]) -> pa.Table:
@@ -162,7 +172,7 @@ def _typed(asked: Asked, lines: Sequence[str], fields: Mapping[str, str]) -> pa.
         missing = (name == "when" or name in _REQUIRED) and column.null_count
         if missing or (name != "when" and not _finite(column)):
             raise _named(asked, lines, fields, f"{name} has no number in some row")
-    return table.combine_chunks()
+    return table if table["when"].num_chunks == 1 else table.combine_chunks()
 
 
 @lru_cache(maxsize=8)

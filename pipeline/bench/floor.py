@@ -94,7 +94,7 @@ def quotes(body: bytes) -> pa.Table:
         for number, name in _QUOTED.items()
     }
     columns["day"] = pa.array([row["f124"] // 86_400 for row in rows], pa.int32()).cast(pa.date32())
-    columns["code"] = pa.array([row["f12"] for row in rows]).dictionary_encode()
+    columns["code"] = pa.array([row["f12"] for row in rows], pa.string()).dictionary_encode()
     return pa.table(columns)
 
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from celery import Celery
+
 from market.errors import QuantsyncError
 from pipeline.bench import stages
 from pipeline.bench.processes import stop, worker
 from pipeline.bench.redis_server import run_redis
 from pipeline.bench.usage import Usage, usage_of
-from pipeline.queues import STOCK_QUEUE
+from pipeline.queues import STOCK_QUEUE, declared_queues
 from pipeline.settings import Settings
 from storage.database import Database
 from storage.ledger import Ledger
@@ -72,17 +74,24 @@ class MarketStack:
 
     def command(self, *words: str) -> Ran:
         """Run a ``quantsync`` command that begins one run, to its end."""
-        return self._measured([sys.executable, "-m", "pipeline.cli", *words, "--json"], None)
+        call = [sys.executable, "-m", "pipeline.cli", *words, "--json"]
+        return self._measured(lambda: self._call(call))
 
     def tick(self, name: str, slot: str) -> Ran:
         """Let the worker serve the slot that is due, as a tick of beat has it do."""
-        celery = [sys.executable, "-m", "celery", "-A", "pipeline.app", "call", "pipeline.tick"]
-        return self._measured([*celery, "--args", json.dumps([name]), "--queue", STOCK_QUEUE], slot)
+        return self._measured(lambda: self._send("pipeline.tick", name), slot)
 
-    def _measured(self, words: list[str], slot: str | None) -> Ran:
+    def _send(self, task: str, argument: str) -> None:
+        """Hand a message to the quant worker: an admin worker for one would only take CPU."""
+        url = self.environment["CELERY_BROKER_URL"]
+        with Celery("bench", broker=url, set_as_current=False) as celery:
+            celery.conf.task_queues = declared_queues(url, "classic")
+            celery.send_task(task, args=[argument], queue=STOCK_QUEUE, ignore_result=True)
+
+    def _measured(self, begin: Callable[[], Usage | None], slot: str | None = None) -> Ran:
         before, redis_before, tally = self._usage(), self._usage(self._redis), self._tally()
         known = {run.run_id for run in self.ledger.runs(100)}
-        command = self._call(words)
+        command = begin()
         status = self._ended(known, slot)
         spent = self._tally()
         cpu = {name: seconds - tally["stages"][name] for name, seconds in spent["stages"].items()}
@@ -94,7 +103,7 @@ class MarketStack:
             cpu=cpu,
             worker=_since(before, after),
             redis=_since(redis_before, redis_after),
-            command=command if slot is None else None,
+            command=command,
             idle_mib=before.resident_mib,
         )
 

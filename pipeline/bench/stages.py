@@ -84,7 +84,7 @@ def begin(tally: Tally) -> None:
 
     direct = eastmoney_direct.DirectEastmoney
     places: list[tuple[str, Any, tuple[str, ...]]] = [
-        (FETCH, wire.UpstreamAdapter, ("send",)),
+        (FETCH, wire.UpstreamAdapter, ("send", "ask")),
         (PACING, pacing.RedisBudget, ("acquire", "_report")),
         (VALIDATE, fetching, ("judge", "bars_proof")),
         (STAGE, Staging, ("write", "read", "discard")),
