@@ -15,17 +15,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import cast
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connectionpool import HTTPConnectionPool
 
 from ingest.answers import read_within, refuse_non_answer, translated
 from ingest.clock_offset import clock_offset
+from ingest.connections import HttpPool, HttpsPool, told_when_sent
 from ingest.domains import risk_domain
 from ingest.outages import Outages
 from ingest.pacing import Budget, Lane, Permit
@@ -227,7 +227,7 @@ class UpstreamAdapter(HTTPAdapter):
         proxy_url: str | None = None,
     ) -> None:
         super().__init__(pool_connections=32, pool_maxsize=32, max_retries=0)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        self.poolmanager.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
         self._timeout = (connect_timeout_s, read_timeout_s)
         self._proxy_url = proxy_url
         self._outages = Outages()
@@ -324,7 +324,7 @@ class UpstreamAdapter(HTTPAdapter):
         answered: _Answered | None = None
         body, off_s = b"", None
         try:
-            with _judging(permit, observation), _told_when_sent(permit):
+            with _judging(permit, observation), told_when_sent(permit):
                 with translated(target.hostname or "", domain):
                     answered = transmit(sending)
                     off_s = clock_offset(answered.headers.get("Date"), time.time())
@@ -363,19 +363,6 @@ class UpstreamAdapter(HTTPAdapter):
         """Do nothing: sessions close their adapters, and this one outlives them all."""
 
 
-_permit: ContextVar[Permit | None] = ContextVar("quantsync_permit", default=None)
-
-
-@contextmanager
-def _told_when_sent(permit: Permit) -> Iterator[None]:
-    """Let the connection that sends the request tell the permit when it did."""
-    token = _permit.set(permit)
-    try:
-        yield
-    finally:
-        _permit.reset(token)
-
-
 @contextmanager
 def _judging(permit: Permit, observation: Observation) -> Iterator[None]:
     """Tell the permit's budget of an answer that is none; a whole one is judged by its reader."""
@@ -395,32 +382,6 @@ def _judging(permit: Permit, observation: Observation) -> Iterator[None]:
     except BaseException:
         permit.answered(Answer.SILENT)
         raise
-
-
-class _HttpConnection(HTTPConnection):
-    def request(self, *arguments: Any, **options: Any) -> None:
-        super().request(*arguments, **options)
-        _tell_permit()
-
-
-class _HttpsConnection(HTTPSConnection):
-    def request(self, *arguments: Any, **options: Any) -> None:
-        super().request(*arguments, **options)
-        _tell_permit()
-
-
-def _tell_permit() -> None:
-    permit = _permit.get()
-    if permit is not None:
-        permit.left()
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _HttpConnection
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
 
 
 _install_lock = threading.Lock()

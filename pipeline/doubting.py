@@ -8,6 +8,8 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.soundness import Series
+from ingest.soundness import in_doubt as may_break_a_rule
 from ingest.source import Bars
 from ingest.validation import Evidence, Verdict, validate_bars
 from market.bars import Dataset, sorted_bars
@@ -71,6 +73,54 @@ class HeldCloses:
             return None
 
 
+def in_doubt(
+    runtime: Runtime,
+    dataset: Dataset,
+    period: Period,
+    answers: Sequence[tuple[Window, Bars]],
+    closes: HeldCloses,
+    *,
+    meanwhile: Callable[[], None],
+) -> list[bool]:
+    """Which of a batch's answers are to be judged one by one; of the others every bar is good.
+
+    Args:
+        runtime: What is held.
+        dataset: Whose bars.
+        period: Length of the bars.
+        answers: What was asked for, and what was answered.
+        closes: Those held of the batch's symbols.
+        meanwhile: Called while a database that is away is waited for.
+
+    Raises:
+        StorageError: What is held could not be read.
+    """
+
+    def series() -> list[Series]:
+        return [
+            Series(bars.table, _evidence(dataset, period, bars, window, closes))
+            for window, bars in answers
+        ]
+
+    known = patiently(
+        series,
+        until=time.monotonic() + runtime.settings.store_patience_s,
+        what="comparing with what is held",
+        meanwhile=meanwhile,
+    )
+    return may_break_a_rule(dataset, period, known, runtime.calendar)
+
+
+def _evidence(
+    dataset: Dataset, period: Period, bars: Bars, window: Window, closes: HeldCloses
+) -> Evidence:
+    held = None
+    if dataset is Dataset.KLINE and period is Period.DAILY and bars.table.num_rows:
+        first: date = pc.min(bars.table["session"]).as_py()
+        held = closes.before(str(bars.table["symbol"][0].as_py()), first)
+    return Evidence(window=window, changes=bars.changes, held_close=held)
+
+
 def judge(
     runtime: Runtime,
     dataset: Dataset,
@@ -115,11 +165,7 @@ def _settle(
     window: Window,
     closes: HeldCloses,
 ) -> Verdict:
-    held = None
-    if dataset is Dataset.KLINE and period is Period.DAILY and bars.table.num_rows:
-        first: date = pc.min(bars.table["session"]).as_py()
-        held = closes.before(str(bars.table["symbol"][0].as_py()), first)
-    evidence = Evidence(window=window, changes=bars.changes, held_close=held)
+    evidence = _evidence(dataset, period, bars, window, closes)
     verdict = validate_bars(dataset, period, bars.table, runtime.calendar, evidence)
     if not verdict.rejected.num_rows:
         return verdict

@@ -86,7 +86,7 @@ def begin(tally: Tally) -> None:
     places: list[tuple[str, Any, tuple[str, ...]]] = [
         (FETCH, wire.UpstreamAdapter, ("send", "ask")),
         (PACING, pacing.RedisBudget, ("acquire", "_report")),
-        (VALIDATE, fetching, ("judge", "bars_proof")),
+        (VALIDATE, fetching, ("settle",)),
         (STAGE, Staging, ("write", "read", "discard")),
         (FETCH, runtime.SimulatorClock, ("now",)),
         (LAKE, Lake, ("write", "read")),
