@@ -13,8 +13,9 @@ from storage.run_records import BatchPlan, Item, WavePlan, Work
 
 REACH_SESSIONS = {Period.M1: 5, Period.M5: 40}
 """How many sessions back the upstream serves a minute period (5m: about two months)."""
+_WAVE_ITEMS = 400
+"""Fetches of a wave; it has more if they take no longer, and bring no more bars, than these."""
 _WAVE_S, _BARS_PER_WAVE = 60.0, 300_000
-"""A wave has more fetches than asked for if they take no longer, and bring no more bars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class BatchSizing:
         *,
         batch_seconds: float = 25.0,
         threads: int = 8,
-        wave_items: int = 400,
+        wave_items: int | None = None,
     ) -> "BatchSizing":
         """Batches of about so many seconds at the permitted rate, waves of so many fetches.
 
@@ -77,11 +78,13 @@ class BatchSizing:
             requests_per_s: The permitted rate.
             batch_seconds: How long a batch takes while all threads have one.
             threads: Of a worker.
-            wave_items: Fetches of a wave.
+            wave_items: Fetches of every wave; None: some hundred, and more where they are small.
         """
         items = min(50, max(5, round(requests_per_s * batch_seconds / threads)))
+        if wave_items is not None:
+            return cls(items_per_batch=items, items_per_wave=wave_items)
         most = round(requests_per_s * _WAVE_S)
-        return cls(items_per_batch=items, items_per_wave=wave_items, most_per_wave=most)
+        return cls(items_per_batch=items, items_per_wave=_WAVE_ITEMS, most_per_wave=most)
 
 
 @dataclass(frozen=True, slots=True)
