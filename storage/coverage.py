@@ -90,7 +90,7 @@ def extend_all(
         rows = select(coverage.c.subject, coverage.c.covered_from, coverage.c.covered_to)
         for name, start, end in connection.execute(
             rows.where(mine, coverage.c.subject.in_(portion))
-        ):
+        ).all():
             held.setdefault(name, []).append(Window(start, end))
         grown = {}
         for name in portion:
