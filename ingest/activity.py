@@ -54,9 +54,11 @@ class Activity:
 
 
 def floats(bars: pa.Table, name: str) -> Floats:
-    """A column as numbers; NaN where it has none."""
-    column = bars[name].cast(pa.float64())
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+    """A column as numbers; NaN where it has none. It may share the table's memory: read only."""
+    column = bars[name]
+    if column.type == pa.float64() and column.num_chunks == 1 and not column.null_count:
+        return np.asarray(column.chunk(0).to_numpy(), np.float64)  # most often, and without a copy
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
 
 
 def judge_activity(period: Period, bars: pa.Table, prices_usable: Mask) -> Activity:
@@ -76,6 +78,8 @@ def judge_activity(period: Period, bars: pa.Table, prices_usable: Mask) -> Activ
     judged = finite & prices_usable & ~still & ~missing
     judged &= sessions >= np.datetime64(AVERAGE_PRICE_FROM)
     odd = judged & ~_within(bars, volume, amount, _LOT)
+    if not odd.any():
+        return Activity(~finite, no_trade, missing, odd, odd, odd, judged)
     shares = odd & _within(bars, volume / _LOT, amount, _LOT)
     lots = odd & ~shares & _within(bars, volume * _LOT, amount, _LOT * _LOT)
     return Activity(~finite, no_trade, missing, shares, lots, odd & ~shares & ~lots, judged)

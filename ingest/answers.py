@@ -2,7 +2,7 @@
 
 import http.client
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import requests
@@ -24,18 +24,26 @@ def translated(host: str, domain: str) -> Iterator[None]:
     context = {"host": host, "domain": domain}
     try:
         yield
-    except requests.exceptions.ConnectTimeout as error:
+    except urllib3.exceptions.NewConnectionError as error:  # it is a ConnectTimeoutError, too
+        raise UnreachableError(f"{domain} is unreachable: {plain_cause(error)}", context) from error
+    except (requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError) as error:
         raise UnreachableError(
             f"{domain} is unreachable: {host} accepted no connection in time", context
         ) from error
     except (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError) as error:
         raise UpstreamTimeoutError(f"{host} did not answer in time", context) from error
-    except (requests.exceptions.ProxyError, requests.exceptions.SSLError) as error:
+    except (
+        requests.exceptions.ProxyError,
+        requests.exceptions.SSLError,
+        urllib3.exceptions.ProxyError,
+        urllib3.exceptions.SSLError,
+    ) as error:
         raise UnreachableError(f"{domain} is unreachable: {plain_cause(error)}", context) from error
     except (
         requests.exceptions.ConnectionError,
         requests.exceptions.ChunkedEncodingError,
-        urllib3.exceptions.ProtocolError,
+        urllib3.exceptions.HTTPError,
+        OSError,
     ) as error:
         if _was_connected(error):
             raise ThrottledError(
@@ -62,34 +70,32 @@ def _was_connected(error: BaseException) -> bool:
     return False
 
 
-def read_within(response: requests.Response, seconds: float) -> bytes:
+def read_within(raw: urllib3.BaseHTTPResponse, headers: Mapping[str, str], seconds: float) -> bytes:
     """The whole body; a body that trickles is given up after ``seconds``."""
     deadline = time.monotonic() + seconds
     chunks: list[bytes] = []
-    while chunk := response.raw.read1(decode_content=True):
+    while chunk := raw.read1(decode_content=True):
         chunks.append(chunk)
         if time.monotonic() > deadline:
-            response.close()
+            raw.close()
+            raw.release_conn()
             raise requests.exceptions.ReadTimeout("the body did not end in time")
     body = b"".join(chunks)
-    expected = response.headers.get("Content-Length")
-    if expected is not None and "Content-Encoding" not in response.headers:
+    expected = headers.get("Content-Length")
+    if expected is not None and "Content-Encoding" not in headers:
         missing = int(expected) - len(body)
         if missing > 0:
             raise requests.exceptions.ChunkedEncodingError(
                 urllib3.exceptions.IncompleteRead(len(body), missing)
             )
-    # requests has no public way to hand it a body that was read for it.
-    response._content = body  # noqa: SLF001
-    response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
-    response.raw.release_conn()
+    raw.release_conn()
     return body
 
 
 _THROTTLING_STATUS = frozenset({403, 418, 429, 436, 456, 618})
 
 
-def refuse_non_answer(response: requests.Response, body: bytes, domain: str, path: str) -> None:
+def refuse_non_answer(status: int, body: bytes, domain: str, path: str) -> None:
     """Raise what a status or a web page says instead of data.
 
     Raises:
@@ -97,7 +103,6 @@ def refuse_non_answer(response: requests.Response, body: bytes, domain: str, pat
         UpstreamFailedError: A server error.
         SourceError: Any other refusal.
     """
-    status = response.status_code
     context = {"domain": domain, "path": path, "status": status}
     if status in _THROTTLING_STATUS:
         raise ThrottledError(f"{domain} refused the request with HTTP {status}", context)

@@ -47,9 +47,8 @@ def link(close: Floats, change: Floats, usable: Mask, held_close: float | None) 
     rows = len(close)
     broken = np.zeros(rows + 1, bool)  # broken[i]: between bar i - 1 and bar i
     if rows > 1:
-        both = usable[1:] & usable[:-1] & np.isfinite(change[1:])
-        off = np.abs(close[1:] - change[1:] - close[:-1]) > _TOLERANCE
-        broken[1:rows] = both & off
+        both = usable[1:] & usable[:-1]
+        broken[1:rows] = both & breaks(close[1:], change[1:], close[:-1])
     left, right = broken[:-1], broken[1:]
     alone = left & right
     # Of two bars that contradict each other none is proven, unless one contradicts both neighbours.
@@ -66,6 +65,19 @@ def link(close: Floats, change: Floats, usable: Mask, held_close: float | None) 
     ):
         held_broken = chain == chain[first]
     return Links(disagree, chain, held_broken)
+
+
+def breaks(close: Floats, change: Floats, before: Floats) -> Mask:
+    """Bars whose change contradicts the close before them.
+
+    Args:
+        close: CNY.
+        change: CNY; NaN where the upstream gives none.
+        before: The close before each, CNY; NaN where none is known.
+    """
+    # Without a close before, the difference is no number, and says nothing.
+    off = np.abs(close - change - before) > _TOLERANCE
+    return np.asarray(off & np.isfinite(change), bool)
 
 
 def adjusted_stretches(chain: npt.NDArray[np.int64], signs: Mask) -> Mask:

@@ -302,7 +302,9 @@ class RedisBudget:
             self._epoch = epoch.decode()
             if wait_us == 0:
                 self._granted[ticket] = now_us
-                for old in [t for t, at in self._granted.items() if at < now_us - self._longest_us]:
+                while (old := next(iter(self._granted))) != ticket:  # they are in order of time
+                    if self._granted[old] >= now_us - self._longest_us:
+                        break
                     del self._granted[old]
         facts = self._remember(flat)
         if wait_us == 0:

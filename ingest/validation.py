@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, time
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from ingest.activity import Mask, floats, judge_activity
 from ingest.continuity import adjusted_stretches, link, wrong_unit_stretches
+from ingest.shanghai import DAY_S, shown_at
 from market.bars import BarState, Dataset
 from market.extra_sessions import traded
 from market.finality import has_ended
@@ -24,6 +26,7 @@ from market.sessions import (
 )
 
 _AUCTION = (9, 30)
+_END_BITS = 36  # epoch seconds stay below 2**36 for 2,000 years
 _SHENZHEN = ".SZ"
 
 RULES = MappingProxyType(
@@ -108,24 +111,31 @@ def validate_bars(
         evidence: What else is known.
     """
     checks: list[tuple[str, Mask]] = [
-        ("price_not_positive", _price_not_positive(bars)),
-        ("ohlc_order", _ohlc_order(bars)),
+        ("price_not_positive", price_not_positive(bars)),
+        ("ohlc_order", ohlc_order(bars)),
         ("duplicate", _duplicates(dataset, bars)),
-        ("not_a_session", _no_session(dataset, bars, calendar)),
-        ("not_a_bar_end", _off_grid(period, bars)),
+        ("not_a_session", no_session(dataset, bars, calendar)),
+        ("not_a_bar_end", off_grid(period, bars)),
         ("outside_window", _outside(bars, evidence.window)),
     ]
     if dataset is Dataset.KLINE:
         checks += _series_checks(period, bars, evidence, _any(checks, bars))
     else:
-        checks.append(("volume_or_amount_negative", _negative_activity(bars)))
+        checks.append(("volume_or_amount_negative", negative_activity(bars)))
     bad = _any(checks, bars)
+    if not bad.any():
+        return all_accepted(bars)
     rejected = bars.filter(pa.array(bad))
     reasons = [",".join(name for name, mask in checks if mask[row]) for row in np.flatnonzero(bad)]
     return Verdict(
         accepted=bars.filter(pa.array(~bad)),
         rejected=rejected.append_column("reasons", pa.array(reasons, pa.string())),
     )
+
+
+def all_accepted(bars: pa.Table) -> Verdict:
+    """The verdict on bars that keep every rule."""
+    return Verdict(bars, bars.slice(0, 0).append_column("reasons", pa.nulls(0, pa.string())))
 
 
 def sound_alone(period: Period, bars: pa.Table) -> Mask:
@@ -135,7 +145,7 @@ def sound_alone(period: Period, bars: pa.Table) -> Mask:
         period: Length of the bars.
         bars: Symbols' bars in the kline schema.
     """
-    prices = _price_not_positive(bars) | _ohlc_order(bars)
+    prices = price_not_positive(bars) | ohlc_order(bars)
     activity = judge_activity(period, bars, ~prices)
     odd = (
         activity.negative
@@ -164,8 +174,7 @@ def _series_checks(
         ("amount_missing", activity.amount_missing),
     ]
     usable = ~_any([("", misplaced), *own], bars)
-    ends = bars["end_at"].cast(pa.int64()).to_numpy(zero_copy_only=False)
-    order = np.argsort(ends, kind="stable")
+    order = np.argsort(row_ends(bars), kind="stable")
     changes = _changes(bars, evidence)
     links = link(floats(bars, "close")[order], changes[order], usable[order], evidence.held_close)
     place = np.argsort(order)
@@ -193,7 +202,7 @@ def _series_checks(
 def _changes(bars: pa.Table, evidence: Evidence) -> npt.NDArray[np.float64]:
     if evidence.changes is None:
         return np.full(bars.num_rows, np.nan)
-    return floats(pa.table({"change": evidence.changes}), "change")
+    return floats(pa.Table.from_arrays([evidence.changes], ["change"]), "change")
 
 
 def _negative_price(bars: pa.Table) -> Mask:
@@ -201,85 +210,91 @@ def _negative_price(bars: pa.Table) -> Mask:
     return np.asarray(lowest < 0, bool)
 
 
-def _price_not_positive(bars: pa.Table) -> Mask:
+def price_not_positive(bars: pa.Table) -> Mask:
+    """Bars with a price that is none, or not above zero; ``open`` may be unknown."""
     known = [floats(bars, name) for name in ("high", "low", "close")]
     opens = floats(bars, "open")
     bad = ~np.logical_and.reduce([np.isfinite(p) & (p > 0) for p in known])
     return np.asarray(bad | (~np.isnan(opens) & ~(np.isfinite(opens) & (opens > 0))), bool)
 
 
-def _ohlc_order(bars: pa.Table) -> Mask:
+def ohlc_order(bars: pa.Table) -> Mask:
+    """Bars whose low is above, or whose high is below, their open or close."""
     opens, high, low, close = (floats(bars, n) for n in ("open", "high", "low", "close"))
     opens = np.where(np.isnan(opens), close, opens)
     return np.asarray((low > np.minimum(opens, close)) | (high < np.maximum(opens, close)), bool)
 
 
-def _negative_activity(bars: pa.Table) -> Mask:
+def negative_activity(bars: pa.Table) -> Mask:
+    """Bars with a negative volume or amount, or none."""
     volume, amount = floats(bars, "volume"), floats(bars, "amount")
     good = np.isfinite(volume) & np.isfinite(amount) & (volume >= 0) & (amount >= 0)
     return np.asarray(~good, bool)
 
 
 def _duplicates(dataset: Dataset, bars: pa.Table) -> Mask:
-    if not bars.num_rows:
-        return np.zeros(0, bool)
-    keys = pa.StructArray.from_arrays(
-        [
-            bars[dataset.key].cast(pa.string()).combine_chunks(),
-            bars["end_at"].combine_chunks().cast(pa.int64()),
-        ],
-        ["key", "end_at"],
-    )
-    seen: set[tuple[str, int]] = set()
-    repeated: set[tuple[str, int]] = set()
-    rows = [(row["key"], row["end_at"]) for row in keys.to_pylist()]
-    for row in rows:
-        (repeated if row in seen else seen).add(row)
-    # Which of two different rows is right cannot be told, so neither is taken as good.
-    return np.fromiter((row in repeated for row in rows), bool, len(rows))
+    """Of two different rows of one key it cannot be told which is right: neither is good."""
+    keys, names = row_ends(bars), bars[dataset.key]
+    if not all(len(chunk.dictionary) == 1 for chunk in names.chunks) or names.num_chunks > 1:
+        owners = names.cast(pa.string()).combine_chunks().dictionary_encode()
+        keys = keys + (owners.indices.to_numpy().astype(np.int64) << _END_BITS)
+    if (np.diff(keys) > 0).all():
+        return np.zeros(len(keys), bool)  # as they come, most often
+    _, place, times = np.unique(keys, return_inverse=True, return_counts=True)
+    return np.asarray(times[place] > 1, bool)
 
 
-def _no_session(dataset: Dataset, bars: pa.Table, calendar: TradingCalendar) -> Mask:
-    shenzhen = np.zeros(bars.num_rows, bool)
-    if dataset is Dataset.KLINE:
+def no_session(dataset: Dataset, bars: pa.Table, calendar: TradingCalendar) -> Mask:
+    """Bars of days on which the exchange of their symbol did not trade."""
+    days = sessions_of_rows(bars)
+    sessions = _sessions_of(calendar)
+    at = np.minimum(np.searchsorted(sessions, days), len(sessions) - 1)
+    strange = np.asarray(sessions[at] != days, bool)
+    if strange.any() and dataset is Dataset.KLINE:
         names = bars[dataset.key].cast(pa.string())
         shenzhen = np.asarray(pc.ends_with(names, _SHENZHEN).to_numpy(zero_copy_only=False), bool)
-    days = bars["session"].to_pylist()
-    answers = {
-        key: traded(calendar, key[0], shenzhen=key[1])
-        for key in set(zip(days, shenzhen.tolist(), strict=True))
-    }
-    return np.fromiter(
-        (not answers[key] for key in zip(days, shenzhen.tolist(), strict=True)), bool, len(days)
-    )
+        for row in np.flatnonzero(strange & shenzhen):
+            strange[row] = not traded(calendar, days[row].item(), shenzhen=True)
+    return strange
+
+
+@lru_cache(maxsize=2)
+def _sessions_of(calendar: TradingCalendar) -> npt.NDArray[np.datetime64]:
+    every = Window(calendar.first_session, calendar.last_session)
+    return np.array(calendar.sessions_in(every), "datetime64[D]")
 
 
 def _outside(bars: pa.Table, window: Window | None) -> Mask:
     if window is None:
         return np.zeros(bars.num_rows, bool)
-    days = np.asarray(bars["session"].to_numpy(zero_copy_only=False), "datetime64[D]")
+    days = sessions_of_rows(bars)
     early, late = days < np.datetime64(window.start), days > np.datetime64(window.end)
     return np.asarray(early | late, bool)
 
 
-def _off_grid(period: Period, bars: pa.Table) -> Mask:
+def off_grid(period: Period, bars: pa.Table) -> Mask:
+    """Bars that end when no bar of the period ends, or not on their session."""
     ends = {(t.hour, t.minute) for t in bar_end_times(period)}
     if period is Period.M1:
         ends.add(_AUCTION)  # the opening call auction has a bar of its own
-    local = bars["end_at"].combine_chunks()
-    hours, minutes = pc.hour(local).to_pylist(), pc.minute(local).to_pylist()
-    seconds = pc.second(local).to_pylist()
-    days = pc.equal(
-        pc.cast(pc.local_timestamp(local), pa.date32()), bars["session"].combine_chunks()
-    ).to_pylist()
-    return np.fromiter(
-        (
-            (h, m) not in ends or s != 0 or not same_day
-            for h, m, s, same_day in zip(hours, minutes, seconds, days, strict=True)
-        ),
-        bool,
-        bars.num_rows,
-    )
+    allowed = np.array(sorted((hour * 60 + minute) * 60 for hour, minute in ends))
+    days, seconds = np.divmod(shown_at(row_ends(bars)), DAY_S)
+    same_day = days == sessions_of_rows(bars).astype(np.int64)
+    at_an_end = seconds == allowed[0] if len(allowed) == 1 else np.isin(seconds, allowed)
+    return np.asarray(~(same_day & at_an_end), bool)
+
+
+def row_ends(bars: pa.Table) -> npt.NDArray[np.int64]:
+    """The end of each bar, epoch seconds."""
+    column = bars["end_at"]
+    if column.num_chunks == 1:
+        return np.asarray(column.chunk(0).view(pa.int64()).to_numpy(), np.int64)
+    return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+
+
+def sessions_of_rows(bars: pa.Table) -> npt.NDArray[np.datetime64]:
+    """The session of each bar."""
+    return np.asarray(bars["session"].to_numpy(zero_copy_only=False), "datetime64[D]")
 
 
 def bar_states(

@@ -15,16 +15,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import cast
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connectionpool import HTTPConnectionPool
 
 from ingest.answers import read_within, refuse_non_answer, translated
 from ingest.clock_offset import clock_offset
+from ingest.connections import HttpPool, HttpsPool, told_when_sent
 from ingest.domains import risk_domain
 from ingest.outages import Outages
 from ingest.pacing import Budget, Lane, Permit
@@ -103,6 +104,8 @@ class Observation:
         self._judge()
 
 
+_HEADERS = dict(requests.utils.default_headers())
+
 _observation: ContextVar[Observation | None] = ContextVar("quantsync_observation", default=None)
 
 
@@ -180,6 +183,33 @@ class Upstream:
     base_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """How a request is to be sent: to ``base`` instead of its own host, if there is one."""
+
+    target: SplitResult
+    base: SplitResult | None
+    timeout: tuple[float, float]
+    proxies: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What came back, its body still to be read."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: urllib3.BaseHTTPResponse
+    response: requests.Response | None = None
+
+    def keep(self, body: bytes) -> None:
+        """Give the body to whoever reads it from the response."""
+        if self.response is not None:
+            # requests has no public way to hand it a body that was read for it.
+            self.response._content = body  # noqa: SLF001
+            self.response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
+
+
 class UpstreamAdapter(HTTPAdapter):
     """Sends requests paced, timed, recorded and, if so configured, elsewhere.
 
@@ -197,10 +227,11 @@ class UpstreamAdapter(HTTPAdapter):
         proxy_url: str | None = None,
     ) -> None:
         super().__init__(pool_connections=32, pool_maxsize=32, max_retries=0)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        self.poolmanager.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
         self._timeout = (connect_timeout_s, read_timeout_s)
         self._proxy_url = proxy_url
         self._outages = Outages()
+        self._pools: dict[tuple[str, str, str | None], HTTPConnectionPool] = {}
 
     def send(  # type: ignore[override]  # the base names each option; all are passed through
         self, request: requests.PreparedRequest, **options: object
@@ -210,7 +241,56 @@ class UpstreamAdapter(HTTPAdapter):
         Raises:
             SourceError: No permit, no connection, no answer in time, or a status that is no answer.
         """
-        target = urlsplit(str(request.url))
+
+        def transmit(sending: _Sending) -> _Answered:
+            target = sending.target
+            options["timeout"], options["proxies"] = sending.timeout, sending.proxies
+            if sending.base is not None:
+                request.headers["Host"] = target.netloc
+                request.url = urlunsplit((*sending.base[:2], target.path, target.query, ""))
+            response = super(UpstreamAdapter, self).send(request, **options)  # type: ignore[arg-type]
+            return _Answered(response.status_code, response.headers, response.raw, response)
+
+        return cast("requests.Response", self._exchange(str(request.url), transmit).response)
+
+    def ask(self, url: str) -> None:
+        """Send a GET, and nothing but it: half of a small request's CPU is what requests adds.
+
+        What came is in the observation around.
+
+        Raises:
+            SourceError: As :meth:`send`.
+        """
+
+        def transmit(sending: _Sending) -> _Answered:
+            target = sending.target
+            headers = {**_HEADERS, "Host": target.netloc}
+            raw = self._pool(sending.base or target, sending.proxies).urlopen(
+                "GET",
+                urlunsplit(("", "", target.path, target.query, "")),
+                headers=headers,
+                redirect=False,
+                retries=False,
+                timeout=urllib3.Timeout(*sending.timeout),
+                preload_content=False,
+            )
+            return _Answered(raw.status, raw.headers, raw)
+
+        self._exchange(url, transmit)
+
+    def _pool(self, place: SplitResult, proxies: dict[str, str]) -> HTTPConnectionPool:
+        """The connections to a place, as requests would choose and secure them."""
+        key = (place.scheme, place.netloc, proxies.get(place.scheme))
+        pool = self._pools.get(key)
+        if pool is None or pool.pool is None:  # closed: more upstreams are in use than are kept
+            asked = requests.Request("GET", f"{place.scheme}://{place.netloc}/").prepare()
+            found = self.get_connection_with_tls_context(asked, verify=True, proxies=proxies)
+            pool = self._pools[key] = cast("HTTPConnectionPool", found)
+        return pool
+
+    def _exchange(self, url: str, transmit: "Callable[[_Sending], _Answered]") -> "_Answered":
+        """One request under its budget, recorded; ``transmit`` puts it on the network."""
+        target = urlsplit(url)
         domain = risk_domain(target.hostname or "")
         observation = _observation.get()
         upstream = observation.upstreams.get(domain) if observation else None
@@ -237,30 +317,27 @@ class UpstreamAdapter(HTTPAdapter):
         observation.throttled |= permit.in_ban
         connect_s, read_s = self._timeout
         # A second silence in a row decides: it need not be waited for as long as the first.
-        options["timeout"] = (connect_s, read_s / 2 if in_doubt else read_s)
-        options["proxies"] = self._proxies(upstream)
-        if upstream.base_url is not None:
-            base = urlsplit(upstream.base_url)
-            request.headers["Host"] = target.netloc
-            request.url = urlunsplit((base.scheme, base.netloc, target.path, target.query, ""))
+        timeout = (connect_s, read_s / 2 if in_doubt else read_s)
+        base = urlsplit(upstream.base_url) if upstream.base_url is not None else None
+        sending = _Sending(target, base, timeout, self._proxies(upstream))
         began = time.monotonic()
-        status: int | None = None
+        answered: _Answered | None = None
         body, off_s = b"", None
         try:
-            with _judging(permit, observation), _told_when_sent(permit):
+            with _judging(permit, observation), told_when_sent(permit):
                 with translated(target.hostname or "", domain):
-                    response = super().send(request, **options)  # type: ignore[arg-type]
-                    status = response.status_code
-                    off_s = clock_offset(response.headers.get("Date"), time.time())
-                    body = read_within(response, read_s)
+                    answered = transmit(sending)
+                    off_s = clock_offset(answered.headers.get("Date"), time.time())
+                    body = read_within(answered.raw, answered.headers, read_s)
+                    answered.keep(body)
                 self._outages.clear(outage)
-                refuse_non_answer(response, body, domain, target.path)
+                refuse_non_answer(answered.status, body, domain, target.path)
         except UnreachableError as error:
             self._outages.note(outage, error.message)
             raise
         except UpstreamTimeoutError:
-            if status is None:
-                who = "the proxy of PROXY_URL" if options["proxies"] else target.hostname
+            if answered is None:
+                who = "the proxy of PROXY_URL" if sending.proxies else target.hostname
                 self._outages.note(
                     outage,
                     f"{domain} is unreachable: {who} accepts connections but does not answer",
@@ -268,13 +345,14 @@ class UpstreamAdapter(HTTPAdapter):
             raise
         finally:
             elapsed = time.monotonic() - began
+            status = answered.status if answered is not None else None
             waited = permit.waited_s
             observation.exchanges.append(
                 Exchange(domain, target.path, status, len(body), elapsed, waited, body, off_s)
             )
         observation._unjudged = (permit, f"{target.path}?{target.query}")  # noqa: SLF001
         observation.alive()
-        return response
+        return answered
 
     def _proxies(self, upstream: Upstream) -> dict[str, str]:
         if upstream.base_url is not None or self._proxy_url is None:
@@ -283,19 +361,6 @@ class UpstreamAdapter(HTTPAdapter):
 
     def close(self) -> None:
         """Do nothing: sessions close their adapters, and this one outlives them all."""
-
-
-_permit: ContextVar[Permit | None] = ContextVar("quantsync_permit", default=None)
-
-
-@contextmanager
-def _told_when_sent(permit: Permit) -> Iterator[None]:
-    """Let the connection that sends the request tell the permit when it did."""
-    token = _permit.set(permit)
-    try:
-        yield
-    finally:
-        _permit.reset(token)
 
 
 @contextmanager
@@ -317,32 +382,6 @@ def _judging(permit: Permit, observation: Observation) -> Iterator[None]:
     except BaseException:
         permit.answered(Answer.SILENT)
         raise
-
-
-class _HttpConnection(HTTPConnection):
-    def request(self, *arguments: Any, **options: Any) -> None:
-        super().request(*arguments, **options)
-        _tell_permit()
-
-
-class _HttpsConnection(HTTPSConnection):
-    def request(self, *arguments: Any, **options: Any) -> None:
-        super().request(*arguments, **options)
-        _tell_permit()
-
-
-def _tell_permit() -> None:
-    permit = _permit.get()
-    if permit is not None:
-        permit.left()
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _HttpConnection
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
 
 
 _install_lock = threading.Lock()
@@ -367,6 +406,17 @@ def uninstall() -> None:
     with _install_lock:
         _installed = None
         requests.Session.get_adapter = _original_get_adapter  # type: ignore[method-assign]
+
+
+def ask(url: str) -> None:
+    """Send a GET through the adapter that is installed; see :meth:`UpstreamAdapter.ask`.
+
+    Raises:
+        SourceError: None is installed; or the request came to nothing.
+    """
+    if _installed is None:
+        raise SourceError("a fetch was tried before wire.install: nothing was sent")
+    _installed.ask(url)
 
 
 def _get_adapter(session: requests.Session, url: str | bytes) -> HTTPAdapter:

@@ -1,6 +1,7 @@
 """When a bar can no longer change: by the exchange clock, never by its position in an answer."""
 
 from datetime import datetime, time
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,10 +29,25 @@ def has_ended(
     Raises:
         ValueError: ``now`` has no time zone.
     """
-    today = in_shanghai(now).date()
-    instant = int(now.timestamp())
     ends = end_at.cast(pa.int64())
+    instant, close = _settling(now, settled_at)
     ended = pc.less_equal(ends, instant - SETTLING_S)
-    if instant >= int(bar_end(today, settled_at).timestamp()):
-        return ended
-    return pc.and_(ended, pc.not_equal(ends, int(bar_end(today).timestamp())))
+    return ended if close is None else pc.and_(ended, pc.not_equal(ends, close))
+
+
+def have_ended(ends: Any, now: datetime, settled_at: time = SETTLED_AT) -> Any:
+    """The same of a NumPy array of ends, epoch seconds: for answers that are read by the thousand.
+
+    Raises:
+        ValueError: ``now`` has no time zone.
+    """
+    instant, close = _settling(now, settled_at)
+    ended = ends <= instant - SETTLING_S
+    return ended if close is None else ended & (ends != close)
+
+
+def _settling(now: datetime, settled_at: time) -> tuple[int, int | None]:
+    """An instant, and the close of its day if bars that end then still move; epoch seconds."""
+    today, instant = in_shanghai(now).date(), int(now.timestamp())
+    settled = instant >= int(bar_end(today, settled_at).timestamp())
+    return instant, None if settled else int(bar_end(today).timestamp())

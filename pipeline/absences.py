@@ -1,89 +1,126 @@
 """What the answers of a wave prove to hold no bar, recorded before coverage says so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import select
 
 from market.bars import Dataset
-from market.sessions import Window
+from market.periods import Period
+from market.sessions import Window, exchange_calendar
 from pipeline.runtime import Runtime
 from storage.ledger_tables import sync_outcome
 from storage.no_trade import Proof, add_no_trade
 from storage.run_records import BatchPlan
 
 _Days = dict[str, list[date]]
+_Dates = npt.NDArray[np.datetime64]
+_PORTION = 500  # names in one statement
 
 
 def record_absences(
-    runtime: Runtime, run_id: str, staged: Sequence[tuple[BatchPlan, Mapping[str, Any]]]
+    runtime: Runtime,
+    run_id: str,
+    plans: Sequence[BatchPlan],
+    bars: Mapping[tuple[Dataset, Period], pa.Table],
 ) -> None:
-    """Record the sessions that staged answers cover without a bar. Idempotent.
+    """Record the sessions that the answers of a wave cover without a bar. Idempotent.
 
     It comes before the coverage of the same answers: a crash between the two leaves proof of what
     nobody calls complete yet, which is true; the other way round, suspensions would look like lost
     bars.
 
+    Args:
+        runtime: The stores.
+        run_id: The run.
+        plans: Of the batches that were staged.
+        bars: All that they brought.
+
     Raises:
-        StorageError: The database cannot be used, or a staged file is gone.
+        StorageError: The database cannot be used.
     """
-    for plan, manifest in staged:
-        dataset = plan.work.dataset
-        if dataset is None or plan.period is None:
-            continue
-        covered = _covered(runtime, run_id, plan)
+    names: dict[tuple[Dataset, Period], list[str]] = {}
+    for plan in plans:
+        if plan.work.dataset is not None and plan.period is not None:
+            asked = names.setdefault((plan.work.dataset, plan.period), [])
+            asked += [item.subject for item in plan.items]
+    for (dataset, period), subjects in names.items():
+        covered = _covered(runtime, run_id, dataset, subjects)
         if not covered:
             continue
-        traded = _traded(runtime, dataset, manifest)
-        edges, absent = _sort_out(runtime, covered, traded)
+        traded = _traded(dataset, bars.get((dataset, period)))
+        edges, absent = _sort_out(covered, traded)
+        if not edges and not absent:
+            continue
         with runtime.database.writing() as connection:
-            period = plan.period.value
-            add_no_trade(connection, dataset, period, Proof.EDGE, edges)
-            add_no_trade(connection, dataset, period, Proof.ANSWER, absent)
+            add_no_trade(connection, dataset, period.value, Proof.EDGE, edges)
+            add_no_trade(connection, dataset, period.value, Proof.ANSWER, absent)
 
 
-def _covered(runtime: Runtime, run_id: str, plan: BatchPlan) -> dict[str, Window]:
-    """What the outcomes of a batch prove complete."""
-    names = [item.subject for item in plan.items]
-    query = (
-        select(sync_outcome.c.subject, sync_outcome.c.covered_from, sync_outcome.c.covered_to)
-        .where(sync_outcome.c.run_id == run_id, sync_outcome.c.work == plan.work.value)
-        .where(sync_outcome.c.subject.in_(names), sync_outcome.c.covered_from.is_not(None))
-    )
+def _covered(
+    runtime: Runtime, run_id: str, dataset: Dataset, names: Sequence[str]
+) -> dict[str, Window]:
+    """What the outcomes of subjects prove complete."""
+    covered = {}
     with runtime.database.reading() as connection:
-        rows = connection.execute(query).all()
-    return {name: Window(start, end) for name, start, end in rows}
+        for some in _portions(names):
+            query = (
+                select(
+                    sync_outcome.c.subject,
+                    sync_outcome.c.covered_from,
+                    sync_outcome.c.covered_to,
+                )
+                # The work that fetches a dataset's bars bears its name.
+                .where(sync_outcome.c.run_id == run_id, sync_outcome.c.work == dataset.value)
+                .where(sync_outcome.c.subject.in_(some), sync_outcome.c.covered_from.is_not(None))
+            )
+            for name, start, end in connection.execute(query):
+                covered[name] = Window(start, end)
+    return covered
 
 
-def _traded(
-    runtime: Runtime, dataset: Dataset, manifest: Mapping[str, Any]
-) -> dict[str, set[date]]:
-    """The sessions of which each series of a batch has bars, by its answers."""
-    if dataset.value not in manifest["tables"]:
+def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), _PORTION):
+        yield names[start : start + _PORTION]
+
+
+def _traded(dataset: Dataset, bars: pa.Table | None) -> dict[str, _Dates]:
+    """The sessions of which each series has bars, ascending."""
+    if bars is None or not bars.num_rows:
         return {}
-    bars = runtime.staging.read(manifest, dataset.value)
-    pairs = pa.table(
-        {"name": pc.cast(bars[dataset.key], pa.string()), "session": bars["session"]}
-    ).group_by(["name", "session"])
-    traded: dict[str, set[date]] = {}
-    for name, session in zip(*pairs.aggregate([]).to_pydict().values(), strict=True):
-        traded.setdefault(name, set()).add(session)
-    return traded
+    pairs = pa.table({"name": bars[dataset.key].cast(pa.string()), "session": bars["session"]})
+    pairs = (
+        pairs.group_by(["name", "session"])
+        .aggregate([])
+        .sort_by([("name", "ascending"), ("session", "ascending")])
+    )
+    names = pairs["name"].combine_chunks().dictionary_encode()
+    days = np.asarray(pairs["session"].to_numpy(zero_copy_only=False), "datetime64[D]")
+    places = names.indices.to_numpy()
+    begins = np.flatnonzero(np.append(True, places[1:] != places[:-1]))
+    return dict(zip(names.dictionary.to_pylist(), np.split(days, begins[1:]), strict=True))
 
 
-def _sort_out(
-    runtime: Runtime, covered: Mapping[str, Window], traded: Mapping[str, set[date]]
-) -> tuple[_Days, _Days]:
+def _sort_out(covered: Mapping[str, Window], traded: Mapping[str, _Dates]) -> tuple[_Days, _Days]:
     """Sessions without a bar: those before an answer's first bar, and all others."""
     edges: _Days = {}
     absent: _Days = {}
+    none: _Dates = np.empty(0, "datetime64[D]")
     for name, window in covered.items():
-        bars = traded.get(name, set())
-        first = min(bars, default=date.max)
-        for session in runtime.calendar.sessions_in(window):
-            if session not in bars:
-                (edges if session < first else absent).setdefault(name, []).append(session)
+        due, held = _sessions(window), traded.get(name, none)
+        first, last = np.searchsorted(held, np.datetime64(window.start)), len(held)
+        if last - first == len(due) and np.array_equal(held[first:last], due):
+            continue
+        begins = held[0].item() if len(held) else date.max
+        for session in np.setdiff1d(due, held, assume_unique=True).tolist():
+            (edges if session < begins else absent).setdefault(name, []).append(session)
     return edges, absent
+
+
+@lru_cache(maxsize=64)
+def _sessions(window: Window) -> _Dates:
+    return np.array(exchange_calendar().sessions_in(window), "datetime64[D]")

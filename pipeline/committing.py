@@ -163,8 +163,9 @@ def _commit(runtime: Runtime, claim: Claim) -> _Committed:
     done = _Committed()
     if any(table["rows"] for _, manifest in staged for table in manifest["tables"].values()):
         settle_prices(runtime, status.upstream)
-    _write_bars(runtime, staged, done, hold)
-    record_absences(runtime, claim.run_id, staged)
+    bars = _write_bars(runtime, staged, done, hold)
+    record_absences(runtime, claim.run_id, [plan for plan, _ in staged], bars)
+    bars.clear()
     extension, notices = _write_others(runtime, status, staged, done, hold)
     recorded = ledger.commit_wave(
         claim,
@@ -304,7 +305,7 @@ def _taken_listing(
 
 def _write_bars(
     runtime: Runtime, staged: _Staged, done: _Committed, hold: Callable[..., None]
-) -> None:
+) -> dict[tuple[Dataset, Period], pa.Table]:
     """Merge all staged bars of the wave at once, so that each partition is rewritten once."""
     parts: dict[tuple[Dataset, Period], list[pa.Table]] = {}
     for plan, manifest in staged:
@@ -319,9 +320,13 @@ def _write_bars(
         if "quarantine" in manifest["tables"]:
             rejected = runtime.staging.read(manifest, "quarantine")
             done.quarantined += _quarantined(dataset, plan.period, rejected)
+    written = {}
     for key, tables in parts.items():
         bars = pa.concat_tables(tables, promote_options="permissive").cast(bar_schema(key[0]))
+        tables.clear()
         _write(runtime, key, bars, done, hold)
+        written[key] = bars
+    return written
 
 
 def _write(

@@ -4,10 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import date
-
-import pyarrow as pa
 
 from ingest import wire
 from ingest.pacing import Lane
@@ -19,17 +15,16 @@ from ingest.source import (
     failure_of,
 )
 from market.adjustments import Adjustment
-from market.bars import Dataset
 from market.errors import QuantsyncError
 from market.sessions import Window
 from market.symbols import parse_stock
-from pipeline.doubting import judge
+from pipeline.doubting import HeldCloses
 from pipeline.ex_rights import ASKED, close_shows_none, fetch_events
+from pipeline.hauls import Answer, BatchInterruptedError, Haul, settle, to_outcome
 from pipeline.identity import process_identity
 from pipeline.log_fields import log_fields
 from pipeline.membership import fetch_member_pages, fetch_sweep
 from pipeline.patience import patiently
-from pipeline.proof import bars_proof
 from pipeline.pulse import pulse, working_on
 from pipeline.retrying import retried
 from pipeline.runtime import Runtime
@@ -48,39 +43,6 @@ STOPPING = threading.Event()
 _RENEW_S = 1.0
 _BY_TIME = (Outcome.TIMEOUT.value, Outcome.BUDGET_UNAVAILABLE.value)
 """Outcomes that say no more than that the time was over."""
-
-
-@dataclass(slots=True)
-class _Haul:
-    """What a batch has gathered so far, by staged table name.
-
-    Attributes:
-        session: The session that lists show: what they mean must not depend on when, or whether,
-            their commit can ask the upstream's clock.
-        settled: Whether that session was over.
-    """
-
-    tables: dict[str, list[pa.Table]] = field(default_factory=dict)
-    outcomes: list[OutcomeRow] = field(default_factory=list)
-    session: date | None = None
-    settled: bool = False
-
-    def add(self, name: str, table: pa.Table) -> None:
-        self.tables.setdefault(name, []).append(table)
-
-    def merged(self) -> dict[str, pa.Table]:
-        return {
-            name: pa.concat_tables(parts, promote_options="default")
-            for name, parts in self.tables.items()
-        }
-
-    @property
-    def rows(self) -> int:
-        return sum(part.num_rows for parts in self.tables.values() for part in parts)
-
-
-class BatchInterruptedError(QuantsyncError):
-    """This worker cannot go on with a batch: it is asked to stop, or the lease was lost."""
 
 
 class _Hold:
@@ -200,7 +162,7 @@ def _work(runtime: Runtime, hold: _Hold) -> dict[str, object]:
         what=_name(claim),
         meanwhile=hold.alive,
     )
-    haul = _Haul()
+    haul = Haul(plan, HeldCloses(runtime, plan))
     try:
         routes = runtime.routes(status.upstream)
         source = runtime.source(status.upstream)
@@ -237,7 +199,7 @@ def _fetch_items(
     hold: _Hold,
     plan: BatchPlan,
     source: Source,
-    haul: _Haul,
+    haul: Haul,
     observation: wire.Observation,
 ) -> None:
     """Fetch every item, each to an outcome.
@@ -255,57 +217,56 @@ def _fetch_items(
             haul.outcomes.append(OutcomeRow(item.subject, Outcome.TIMEOUT.value, reason))
         else:
             fetched = _fetch_item(runtime, plan, item, source, haul)
-            if fetched.outcome in _BY_TIME and observation.throttled:
-                raise BannedError(f"throttling took the time that it was given: {fetched.reason}")
-            haul.outcomes.append(fetched)
+            if fetched is not None:
+                if fetched.outcome in _BY_TIME and observation.throttled:
+                    raise BannedError(
+                        f"throttling took the time that it was given: {fetched.reason}"
+                    )
+                haul.outcomes.append(fetched)
             reach(KillPoint.ITEM_FETCHED, item.subject)
         hold.done += 1
+    settle(runtime, haul, meanwhile=_waiting)
 
 
 def _fetch_item(
-    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
-) -> OutcomeRow:
+    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: Haul
+) -> OutcomeRow | None:
+    """The outcome of an item; None: it was answered with bars, which are judged with the others."""
     said: list[str] = []
-    try:
-        with remarks_gathered() as said:
-            outcome = _FETCHERS[plan.work](runtime, plan, item, source, haul)
-        reasons = [outcome.reason, *said] if outcome.reason else said
-        return replace(outcome, reason="; ".join(reasons)) if said else outcome
-    except (BatchInterruptedError, BannedError):
-        raise
-    except QuantsyncError as error:
-        failed, reason = failure_of(error)
-        log.warning("%s: %s", item.subject, reason)
-    except Exception as error:
-        failed, reason = failure_of(error)
-        log.exception("%s failed in a way nobody foresaw", item.subject)
-    return OutcomeRow(item.subject, failed.value, "; ".join([reason, *said]))
+
+    def fetch() -> OutcomeRow | None:
+        with remarks_gathered() as remarks:
+            try:
+                return _FETCHERS[plan.work](runtime, plan, item, source, haul)
+            finally:
+                said.extend(remarks)
+
+    outcome = to_outcome(item, said, fetch)
+    if outcome is None:
+        haul.answers[-1].said.extend(said)
+    return outcome
 
 
 def _fetch_klines(
-    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
-) -> OutcomeRow:
+    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: Haul
+) -> None:
+    del runtime
     assert plan.period is not None
     assert item.start is not None
     assert item.end is not None
-    period, window = plan.period, Window(item.start, item.end)
+    window = Window(item.start, item.end)
     if plan.work is Work.KLINE:
-        dataset, symbol = Dataset.KLINE, parse_stock(item.subject)
-        bars = source.fetch_klines(symbol, period, window, Adjustment.NONE)
+        symbol = parse_stock(item.subject)
+        bars = source.fetch_klines(symbol, plan.period, window, Adjustment.NONE)
     else:
         assert plan.board_kind is not None
-        dataset, kind = Dataset.BOARD_KLINE, plan.board_kind
+        kind = plan.board_kind
         bars = retried(lambda: source.fetch_board_klines(kind, item.subject, window))
-    verdict = judge(runtime, dataset, period, window, bars, meanwhile=_waiting)
-    haul.add(dataset.value, verdict.accepted)
-    if verdict.rejected.num_rows:
-        haul.add("quarantine", verdict.rejected)
-    proof = bars_proof(item, period, bars, verdict, runtime.calendar)
-    return replace(proof, reason=proof.reason or bars.instead_of)
+    haul.answers.append(Answer(item, window, bars))
 
 
 def _fetch_symbol_list(
-    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
+    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: Haul
 ) -> OutcomeRow:
     del runtime, plan
     quotes = retried(lambda: fetch_staged_quotes(source))
@@ -314,7 +275,7 @@ def _fetch_symbol_list(
 
 
 def _fetch_board_list(
-    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
+    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: Haul
 ) -> OutcomeRow:
     del runtime
     assert plan.board_kind is not None
@@ -325,7 +286,7 @@ def _fetch_board_list(
 
 
 def _fetch_members(
-    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
+    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: Haul
 ) -> OutcomeRow:
     session = runtime.calendar.latest_started(source.now())
     members, outcome = fetch_member_pages(runtime.catalog, source, plan, item, session, retried)
@@ -335,7 +296,7 @@ def _fetch_members(
 
 
 def _fetch_member_sweep(
-    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
+    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: Haul
 ) -> OutcomeRow:
     del runtime, plan
     quotes, outcome = fetch_sweep(source, item, retried)
@@ -344,7 +305,7 @@ def _fetch_member_sweep(
 
 
 def _fetch_ex_rights(
-    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: _Haul
+    runtime: Runtime, plan: BatchPlan, item: Item, source: Source, haul: Haul
 ) -> OutcomeRow:
     del plan
     if (unchanged := close_shows_none(runtime, item)) is not None:
@@ -355,7 +316,7 @@ def _fetch_ex_rights(
     return outcome
 
 
-_FETCHERS: dict[Work, Callable[[Runtime, BatchPlan, Item, Source, _Haul], OutcomeRow]] = {
+_FETCHERS: dict[Work, Callable[[Runtime, BatchPlan, Item, Source, Haul], OutcomeRow | None]] = {
     Work.KLINE: _fetch_klines,
     Work.BOARD_KLINE: _fetch_klines,
     Work.SYMBOL_LIST: _fetch_symbol_list,
@@ -367,7 +328,7 @@ _FETCHERS: dict[Work, Callable[[Runtime, BatchPlan, Item, Source, _Haul], Outcom
 
 
 def _stage(
-    runtime: Runtime, hold: _Hold, plan: BatchPlan, haul: _Haul, requests: int
+    runtime: Runtime, hold: _Hold, plan: BatchPlan, haul: Haul, requests: int
 ) -> dict[str, object]:
     """Make the haul durable, then tell the ledger; a full disk or a database away is waited for."""
     claim, tables = hold.claim, haul.merged()

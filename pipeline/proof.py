@@ -35,7 +35,7 @@ def bars_proof(
     assert item.end is not None
     if complete is not None and _trailing_suspension(item, complete):
         complete = item.suspended_on
-    bad_from = pc.min(verdict.rejected["session"]).as_py()
+    bad_from = pc.min(verdict.rejected["session"]).as_py() if verdict.rejected.num_rows else None
     if complete is not None and bad_from is not None and bad_from <= complete:
         complete = _session_before(bad_from, calendar)
     proven = complete is not None and complete >= item.start
@@ -60,7 +60,9 @@ def bars_proof(
 
 def _complete_to(period: Period, verdict: Verdict) -> date | None:
     """The last session whose final bars are all there: for minutes, the 15:00 bar included."""
-    final = verdict.accepted.filter(pc.equal(verdict.accepted["state"], BarState.FINAL.value))
+    bars = verdict.accepted.select(("session", "end_at", "state"))
+    is_final = pc.equal(bars["state"], BarState.FINAL.value)
+    final = bars if pc.all(is_final).as_py() else bars.filter(is_final)
     if period.is_intraday and final.num_rows:
         last = pc.max(final["end_at"]).as_py()
         session: date = last.date()

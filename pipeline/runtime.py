@@ -1,13 +1,15 @@
 """What a process works with, built once: stores, ledger, calendar, and the way to each upstream."""
 
+import http
 import http.client
 import json
 import threading
-import urllib.request
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ingest.causes import plain_cause
 from ingest.domains import EASTMONEY, SINA, TENCENT
@@ -33,23 +35,35 @@ if TYPE_CHECKING:
     from ingest.source import KlineSource, Source
     from ingest.wire import Upstream
 
+_CLOCK_HELD_S = 0.02
+
 
 class SimulatorClock:
     """The clock of a running simulator, asked each time: tests and demos may move it."""
 
     def __init__(self, url: str) -> None:
         self._url = f"{url.rstrip('/')}/__simulator__/clock"
+        self._kept = threading.local()
+        self._told: tuple[datetime | None, float] = (None, 0.0)
 
     def now(self) -> datetime:
-        """The simulated market's time.
+        """The simulated market's time, as it was a fiftieth of a second ago at most.
 
         Raises:
             ConfigurationError: No simulator answers there.
         """
+        asked_at = time.monotonic()
+        told, until = self._told
+        if told is not None and asked_at < until:
+            return told
+        told = self._asked()
+        # Dated from before the question: what was told is never held for longer than is said.
+        self._told = (told, asked_at + _CLOCK_HELD_S)
+        return told
+
+    def _asked(self) -> datetime:
         try:
-            # S310: the URL is the operator's own setting, checked to be http in upstream_url.
-            with urllib.request.urlopen(self._url, timeout=5) as answer:  # noqa: S310
-                return datetime.fromisoformat(json.load(answer)["now"])
+            return datetime.fromisoformat(json.loads(self._answer())["now"])
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
             reached = isinstance(error, ValueError | KeyError | TypeError)
             cause = "what answers is none" if reached else plain_cause(error)
@@ -58,6 +72,29 @@ class SimulatorClock:
                 "`quantsync simulator`, or use --upstream simulator",
                 {"url": self._url},
             ) from error
+
+    def _answer(self) -> bytes:
+        """On this thread's kept connection: it is asked for every fetch, as a real clock is."""
+        kept = getattr(self._kept, "connection", None)
+        if kept is not None:
+            try:
+                return self._ask(kept)
+            except (ConnectionError, http.client.HTTPException):
+                kept.close()  # by the other side, while nobody asked
+        place = urlsplit(self._url)
+        kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+        connection = kind[place.scheme](place.netloc, timeout=5)
+        body = self._ask(connection)
+        self._kept.connection = connection
+        return body
+
+    def _ask(self, connection: http.client.HTTPConnection) -> bytes:
+        connection.request("GET", urlsplit(self._url).path)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != http.HTTPStatus.OK:
+            raise http.client.HTTPException(f"HTTP {answer.status} {answer.reason}")
+        return body
 
 
 class Runtime:

@@ -181,8 +181,10 @@ class Settings(AdminSettings):
     batch_seconds: float = Field(
         default=25.0, gt=0, description="A batch takes about so long at the permitted rate"
     )
-    wave_items: int = Field(
-        default=400, ge=1, description="Fetches of a wave: bounds the memory of its commit"
+    wave_items: int | None = Field(
+        default=None,
+        ge=1,
+        description="Fetches of a wave; unset: 400, more where they are fast and small",
     )
     batch_max_attempts: int = Field(
         default=4, ge=3, description="A batch whose workers die this often is given up"

@@ -1,18 +1,21 @@
 """From a universe, its coverage and a window to waves of batches that fetch what is missing."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from market.boards import BoardKind
 from market.errors import InvalidWindowError
 from market.periods import Period
-from market.sessions import TradingCalendar, Window
+from market.sessions import TradingCalendar, Window, bar_end_times
 from storage.coverage import Coverage
 from storage.run_records import BatchPlan, Item, WavePlan, Work
 
 REACH_SESSIONS = {Period.M1: 5, Period.M5: 40}
 """How many sessions back the upstream serves a minute period (5m: about two months)."""
+_WAVE_ITEMS = 400
+"""Fetches of a wave; it has more if they take no longer, and bring no more bars, than these."""
+_WAVE_S, _BARS_PER_WAVE = 60.0, 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,29 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class BatchSizing:
-    """How many fetches make a batch, and how many a wave."""
+    """How many fetches make a batch, and how many a wave.
+
+    Attributes:
+        items_per_batch: Fetches of a batch.
+        items_per_wave: Fetches of a wave.
+        most_per_wave: Fetches that a wave of few bars may have; 0: no more than any other.
+    """
 
     items_per_batch: int
     items_per_wave: int
+    most_per_wave: int = 0
+
+    def of_bars(self, each: int) -> "BatchSizing":
+        """With waves for fetches that bring so many bars each.
+
+        Every wave rewrites the partitions it touches. So where fetches come fast and bring little,
+        more of them share a wave, as far as its bars still fit into memory.
+
+        Args:
+            each: Bars that a fetch brings at most.
+        """
+        fitting = min(self.most_per_wave, _BARS_PER_WAVE // max(each, 1))
+        return replace(self, items_per_wave=max(self.items_per_wave, fitting))
 
     @classmethod
     def for_rate(
@@ -44,7 +66,7 @@ class BatchSizing:
         *,
         batch_seconds: float = 25.0,
         threads: int = 8,
-        wave_items: int = 400,
+        wave_items: int | None = None,
     ) -> "BatchSizing":
         """Batches of about so many seconds at the permitted rate, waves of so many fetches.
 
@@ -56,10 +78,13 @@ class BatchSizing:
             requests_per_s: The permitted rate.
             batch_seconds: How long a batch takes while all threads have one.
             threads: Of a worker.
-            wave_items: Fetches of a wave.
+            wave_items: Fetches of every wave; None: some hundred, and more where they are small.
         """
         items = min(50, max(5, round(requests_per_s * batch_seconds / threads)))
-        return cls(items_per_batch=items, items_per_wave=wave_items)
+        if wave_items is not None:
+            return cls(items_per_batch=items, items_per_wave=wave_items)
+        most = round(requests_per_s * _WAVE_S)
+        return cls(items_per_batch=items, items_per_wave=_WAVE_ITEMS, most_per_wave=most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +192,8 @@ def plan_klines(
         )
     items.sort(key=lambda item: (item.subject not in first, item.start, item.subject))
     batches = _batches(work, items, sizing, period=period, board_kind=board_kind)
-    return list(into_waves(queue, batches, sizing)), complete
+    each = len(calendar.sessions_in(window)) * len(bar_end_times(period))
+    return list(into_waves(queue, batches, sizing.of_bars(each))), complete
 
 
 def plan_members(

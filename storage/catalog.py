@@ -117,28 +117,28 @@ class Catalog:
         with self._database.writing() as connection:
             self._database.serialise(connection, _LOCK)  # two would each see half of the other
             query = select(symbol.c.symbol, symbol.c.name).where(symbol.c.listed)
-            held = {code: name for code, name in connection.execute(query)}  # noqa: C416  (Rows)
+            held = {code: name for code, name in connection.execute(query).all()}  # noqa: C416
             taken = connection.scalar(select(func.max(symbol.c.last_listed)))
             refused = self._refused(
                 connection, "symbols", codes, set(held), (session, taken), run_id, listing
             )
             if refused:
                 return refused
-            names = {row["symbol"]: row["name"] for row in listing.to_pylist()}
+            names = dict(zip(codes, listing["name"].to_pylist(), strict=True))
             notices = renumber(connection, names, session, taken)
             aliases = aliases_within(connection)
             held = {aliases.get(code, code): name for code, name in held.items()}
             suspended = proven_suspended(listing) if settled else frozenset()
             rows = [
                 {
-                    "symbol": row["symbol"],
-                    "name": row["name"],
+                    "symbol": code,
+                    "name": name,
                     "listed": True,
                     "first_listed": session,
                     "last_listed": session,
-                    "suspended_on": session if row["symbol"] in suspended else None,
+                    "suspended_on": session if code in suspended else None,
                 }
-                for row in listing.to_pylist()
+                for code, name in names.items()
             ]
             upsert(connection, symbol, symbol.c.symbol, rows)
             gone = symbol.c.symbol.in_(sorted(held.keys() - set(codes)))

@@ -6,7 +6,7 @@ the end of its first range, so it never passes a gap.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -70,19 +70,55 @@ def extend_coverage(
     run_id: str,
 ) -> None:
     """Add a proven range to a series' coverage, inside the caller's transaction. Idempotent."""
-    mine = {"dataset": dataset, "period": period, "subject": subject}
-    held = connection.execute(
-        select(coverage.c.covered_from, coverage.c.covered_to).filter_by(**mine)
-    ).all()
-    before = tuple(Window(start, end) for start, end in held)
-    after = join_ranges([*before, Window(*proven)], exchange_calendar())
-    if set(after) == set(before):
-        return
-    connection.execute(delete(coverage).filter_by(**mine))
-    connection.execute(
-        insert(coverage),
-        [{**mine, "covered_from": r.start, "covered_to": r.end, "run_id": run_id} for r in after],
-    )
+    extend_all(connection, dataset, period, {subject: [proven]}, run_id)
+
+
+def extend_all(
+    connection: Connection,
+    dataset: str,
+    period: str,
+    proven: Mapping[str, Sequence[tuple[date, date]]],
+    run_id: str,
+) -> None:
+    """Add proven ranges to the coverage of many series, by subject; else as extend_coverage."""
+    calendar = exchange_calendar()
+    mine = (coverage.c.dataset == dataset) & (coverage.c.period == period)
+    subjects = sorted(proven)
+    for at in range(0, len(subjects), _PORTION):
+        portion = subjects[at : at + _PORTION]
+        held: dict[str, list[Window]] = {}
+        rows = select(coverage.c.subject, coverage.c.covered_from, coverage.c.covered_to)
+        for name, start, end in connection.execute(
+            rows.where(mine, coverage.c.subject.in_(portion))
+        ).all():
+            held.setdefault(name, []).append(Window(start, end))
+        grown = {}
+        for name in portion:
+            before = held.get(name, [])
+            new = [Window(start, end) for start, end in proven[name]]
+            after = join_ranges([*before, *new], calendar)
+            if set(after) != set(before):
+                grown[name] = after
+        if not grown:
+            continue
+        changed = sorted(held.keys() & grown.keys())
+        if changed:
+            connection.execute(delete(coverage).where(mine, coverage.c.subject.in_(changed)))
+        connection.execute(
+            insert(coverage),
+            [
+                {
+                    "dataset": dataset,
+                    "period": period,
+                    "subject": name,
+                    "covered_from": each.start,
+                    "covered_to": each.end,
+                    "run_id": run_id,
+                }
+                for name, ranges in grown.items()
+                for each in ranges
+            ],
+        )
 
 
 def prolong_coverage(

@@ -1,11 +1,12 @@
 """Single bars that are held, for comparing what is fetched with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import select
+from sqlalchemy import bindparam, exists, select
 
 from market.bars import BarState, Dataset
 from market.periods import Period
@@ -66,21 +67,38 @@ def final_close_before(database: Database, name: str, before: date, *, since: da
     Raises:
         StorageError: The database cannot be used.
     """
-    bars = KLINE_TABLES[Dataset.KLINE, Period.DAILY]
-    query = (
-        select(bars.c.close, bars.c.state)
-        .join(symbol, symbol.c.id == bars.c.symbol_id)
-        .where(symbol.c.symbol == name)
-        .where(bars.c.end_at < int(bar_end(before).timestamp()))
-        .where(bars.c.end_at >= int(bar_end(since).timestamp()))
-        .order_by(bars.c.end_at.desc())
-        .limit(1)
-    )
+    ends = {"before": int(bar_end(before).timestamp()), "since": int(bar_end(since).timestamp())}
     with database.reading() as connection:
-        found = connection.execute(query).one_or_none()
+        found = connection.execute(_CLOSE_BEFORE, {"name": name, **ends}).one_or_none()
     if found is None or found.state != BarState.FINAL.value:
         return None
     return float(found.close)
+
+
+_DAILY = KLINE_TABLES[Dataset.KLINE, Period.DAILY]
+_CLOSE_BEFORE = (  # made once: it is asked for thousands of symbols
+    select(_DAILY.c.close, _DAILY.c.state)
+    .join(symbol, symbol.c.id == _DAILY.c.symbol_id)
+    .where(symbol.c.symbol == bindparam("name"))
+    .where(_DAILY.c.end_at < bindparam("before"), _DAILY.c.end_at >= bindparam("since"))
+    .order_by(_DAILY.c.end_at.desc())
+    .limit(1)
+)
+
+
+def holding_daily_bars(database: Database, names: Sequence[str], window: Window) -> frozenset[str]:
+    """Those of some symbols of which any daily bar is held within a closed window.
+
+    Raises:
+        StorageError: The database cannot be used.
+    """
+    ends = [int(bar_end(day).timestamp()) for day in (window.start, window.end)]
+    held = exists().where(
+        _DAILY.c.symbol_id == symbol.c.id, _DAILY.c.end_at.between(ends[0], ends[1])
+    )
+    with database.reading() as connection:
+        query = select(symbol.c.symbol).where(symbol.c.symbol.in_(names), held)
+        return frozenset(connection.scalars(query))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def renumber(
     Returns:
         A sentence for each renumbering that is new.
     """
-    rows = {row.symbol: row for row in connection.execute(_symbols())}
+    rows = {row.symbol: row for row in connection.execute(_symbols()).all()}
     lately = {session, before}
     gone = {
         code: row.name

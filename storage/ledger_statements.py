@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, inser
 from market.bars import Dataset
 from market.periods import Period
 from storage.aliases import aliases_within
-from storage.coverage import extend_coverage, prolong_coverage
+from storage.coverage import extend_all, prolong_coverage
 from storage.ledger_tables import (
     coverage,
     sync_batch,
@@ -242,12 +242,17 @@ def cover(connection: Connection, claim: Claim) -> None:
         .where(sync_outcome.c.covered_from.is_not(None))
     ).all()
     present = aliases_within(connection)  # it may have been planned before it was renumbered
+    series: dict[str, tuple[str, str]] = {}
+    proven: dict[tuple[str, str], dict[str, list[tuple[date, date]]]] = {}
     for text, subject, start, end in rows:
-        plan = BatchPlan.from_json(text)
-        dataset = plan.work.dataset.value if plan.work.dataset else plan.work.value
-        period = plan.period.value if plan.period else "session"
-        name = present.get(subject, subject)
-        extend_coverage(connection, dataset, period, name, (start, end), claim.run_id)
+        if text not in series:  # the plan of a batch, the same for all of its subjects
+            plan = BatchPlan.from_json(text)
+            dataset = plan.work.dataset.value if plan.work.dataset else plan.work.value
+            series[text] = (dataset, plan.period.value if plan.period else "session")
+        of_series = proven.setdefault(series[text], {})
+        of_series.setdefault(present.get(subject, subject), []).append((start, end))
+    for (dataset, period), ranges in proven.items():
+        extend_all(connection, dataset, period, ranges, claim.run_id)
 
 
 def note_swept(connection: Connection, claim: Claim, outcomes: Sequence[OutcomeRow]) -> None:
@@ -270,14 +275,15 @@ def note_swept(connection: Connection, claim: Claim, outcomes: Sequence[OutcomeR
         )
     )
     next_ones: dict[date, list[str]] = {}
+    first_ones: dict[str, list[tuple[date, date]]] = {}
     for o in outcomes:
         if o.covered_from is None or o.covered_to is None:
             continue
         if o.subject in known:
             next_ones.setdefault(o.covered_to, []).append(o.subject)
         else:
-            proven = (o.covered_from, o.covered_to)
-            extend_coverage(connection, dataset, period, o.subject, proven, claim.run_id)
+            first_ones[o.subject] = [(o.covered_from, o.covered_to)]
+    extend_all(connection, dataset, period, first_ones, claim.run_id)
     for session, names in next_ones.items():
         prolong_coverage(connection, dataset, period, names, session, claim.run_id)
 

@@ -50,7 +50,7 @@ def note_listing(
         session: The session the list shows.
         before: The session of the list taken before; None: this is the first.
     """
-    known = {row.symbol: row for row in connection.execute(_known())}
+    known = {row.symbol: row for row in connection.execute(_known()).all()}
     _note_names(connection, {name: known[name].id for name in names}, names, session)
     for name, row in known.items():
         listed_on, delisted_on = row.listed_on, row.delisted_on
@@ -115,7 +115,7 @@ def _note_names(
         (newest.c.symbol_id == symbol_name.c.symbol_id)
         & (newest.c.since == symbol_name.c.valid_from),
     )
-    said = {number: name for number, name in connection.execute(query)}  # noqa: C416  (Rows)
+    said = {number: name for number, name in connection.execute(query).all()}  # noqa: C416
     changed = [(ids[code], name) for code, name in names.items() if said.get(ids[code]) != name]
     for group in _chunks(changed):
         mine = symbol_name.c.symbol_id.in_([number for number, _ in group])

@@ -1,24 +1,18 @@
 """What a sweep of the whole market costs here, the upstream's time left out: ``make bench-sweep``.
 
-A simulated market of 5,500 symbols is rendered before; a second process serves its pages without
-delay. This process fetches and parses the 55 pages, makes daily bars of them, validates them and
-writes them to a lake and a SQLite database of its own, once with each reading of Eastmoney.
+The pages of a simulated market are served by :mod:`pipeline.bench.rendered`. This process fetches
+and parses the 56 pages, makes daily bars of them, validates them and writes them to a lake and a
+SQLite database of its own, once with each reading of Eastmoney.
 """
 
 import argparse
-import multiprocessing
-import socket
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from multiprocessing.connection import Connection
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,6 +25,7 @@ from market.bars import END_AT_TYPE, Dataset, bar_schema, sorted_bars
 from market.clock import EXCHANGE_TZ, FixedClock
 from market.periods import Period
 from market.sessions import SESSION_CLOSE, Window, exchange_calendar
+from pipeline.bench.rendered import Wanted, served
 from storage.database import Database
 from storage.lake import Lake
 from storage.warehouse import Warehouse
@@ -38,65 +33,6 @@ from storage.warehouse import Warehouse
 SESSION = date(2025, 12, 31)
 NOW = datetime(2025, 12, 31, 16, tzinfo=EXCHANGE_TZ)
 STEPS = ("fetch and parse", "make bars", "validate", "write lake", "write SQL")
-_FIELDS_OF_AKSHARE = "f1,f2,f3,f4,f5,f6,f7,f8,f9,f10,f11,f12,f13,f14,f15,f16,f17,f18,f20,f21,f22"
-_FIELDS_OF_AKSHARE += ",f23,f24,f25,f62,f115,f128,f136,f152"
-
-
-def rendered(symbols: int) -> dict[tuple[bool, str], bytes]:
-    """Every page of the list, by whether the direct reading asks and by its number."""
-    import json  # noqa: PLC0415
-
-    from ingest.simulator.clist import clist  # noqa: PLC0415
-    from ingest.simulator.eastmoney import Spoiling  # noqa: PLC0415
-    from ingest.simulator.seeded.market import SeededMarket  # noqa: PLC0415
-    from ingest.sources.eastmoney_direct import QUOTE_FIELDS  # noqa: PLC0415
-
-    market = SeededMarket(symbols=symbols, start=date(2025, 6, 2))
-    pages: dict[tuple[bool, str], bytes] = {}
-    for direct, fields in ((True, QUOTE_FIELDS), (False, _FIELDS_OF_AKSHARE)):
-        for number in range(1, 2 + (symbols - 1) // 100):
-            query = {
-                "fs": "m:0 t:6,m:0 t:80,m:1 t:2,m:1 t:23,m:0 t:81 s:2048",
-                "fields": fields, "fid": "f12", "po": "0" if direct else "1", "pz": "100",
-                "pn": str(number),
-            }  # fmt: skip
-            body = clist(market, query, NOW, Spoiling())
-            text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n".encode()
-            pages[direct, str(number)] = head + text
-    return pages
-
-
-def serve(symbols: int, ready: Connection) -> None:
-    """Answer from memory."""
-    pages = rendered(symbols)
-
-    def talk(connection: socket.socket) -> None:
-        with connection:
-            while head := connection.recv(65_536):
-                query = parse_qs(urlsplit(head.split(b" ", 2)[1].decode()).query)
-                connection.sendall(pages["f124" in query["fields"][0], query["pn"][0]])
-
-    listener = socket.create_server(("127.0.0.1", 0))
-    ready.send(listener.getsockname()[1])
-    while True:
-        connection, _ = listener.accept()
-        threading.Thread(target=talk, args=(connection,), daemon=True).start()
-
-
-@contextmanager
-def served(symbols: int) -> Iterator[str]:
-    """The address of a process that serves the list."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(
-        target=serve, args=(symbols, there), daemon=True
-    )
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{here.recv()}"
-    finally:
-        process.terminate()
-        process.join()
 
 
 def bars_of(quotes: pa.Table, session: date = SESSION) -> pa.Table:
@@ -183,7 +119,7 @@ def main() -> int:
     from ingest.sources.eastmoney_direct import DirectEastmoney  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--symbols", type=int, default=5_990, help="of them some are not listed")
+    parser.add_argument("--symbols", type=int, default=5_501, help="that the list names")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--held", type=int, default=0, help="sessions of the year held before")
     words = parser.parse_args()
@@ -193,9 +129,10 @@ def main() -> int:
         "akshare": EastmoneySource(clock),
     }
     walls = {}
-    with served(words.symbols) as url, tempfile.TemporaryDirectory() as folder:
+    wanted = Wanted(words.symbols, (NOW,), akshare=True)
+    with served(wanted) as upstream, tempfile.TemporaryDirectory() as folder:
         wire.install(wire.UpstreamAdapter())
-        upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget(), url)}
+        upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget(), upstream.url)}
         for name, source in sources.items():
             rounds, bars, pages = [], 0, 0
             for number in range(words.rounds + 1):

@@ -14,12 +14,13 @@ same endpoint and one recorded answer (July 2026).
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import requests
 
 from ingest import wire
 from ingest.source import (
@@ -35,10 +36,10 @@ from ingest.sources.cells import Row, days, instants, names, numbers, texts, who
 from ingest.sources.ex_rights import find_ex_rights
 from ingest.sources.kline_lines import KLINE_FIELDS, TREND_FIELDS, Asked, read_lines
 from ingest.sources.listed_codes import SHARES_PER_LOT, is_stock, stock_of
-from ingest.sources.owners import Owner, board_owner, check_owner, owner_of
+from ingest.sources.owners import Owner, board_owner, owner_of, refuse_another
 from ingest.sources.paging import read_pages
 from market.adjustments import Adjustment
-from market.bars import END_AT_TYPE, Dataset, bar_schema, sorted_bars
+from market.bars import END_AT_TYPE, Dataset, bar_schema
 from market.boards import BOARD_LIST_SCHEMA, BOARD_MEMBERS_SCHEMA, BoardKind
 from market.clock import EXCHANGE_TZ, Clock
 from market.errors import InvalidSymbolError
@@ -75,8 +76,6 @@ class DirectEastmoney:
         self._clock = clock
         self.name = name
         self._settled_at = settled_at
-        self._session = requests.Session()
-        self._session.trust_env = False  # proxies are the wire's to decide
 
     def now(self) -> datetime:
         """Exchange time."""
@@ -197,7 +196,7 @@ class DirectEastmoney:
     def _get(self, url: str, parameters: dict[str, str], read: Callable[[wire.Exchange], _T]) -> _T:
         """One answer, read where the wire still listens: success with no data is a sign, too."""
         with wire.observed_within() as seen:
-            self._session.get(url, params=parameters, allow_redirects=False)
+            wire.ask(f"{url}?{urlencode(parameters)}")
             return read(seen.exchanges[-1])
 
     def _named_rows(self, question: Question, selector: str) -> list[Row]:
@@ -213,14 +212,12 @@ class DirectEastmoney:
             lines = data.get("klines")
             if not lines:
                 history = history_of_empty(question, exchange)
-                check_owner(question, exchange, owner)
+                refuse_another(question, data, owner)
                 return Bars(bar_schema(asked.dataset).empty_table(), history)
-            check_owner(question, exchange, owner)
-            bars = _within(
-                asked, window, read_lines(asked, _checked(question, lines), KLINE_FIELDS)
-            )
+            refuse_another(question, data, owner)
+            bars = read_lines(asked, _checked(question, lines), KLINE_FIELDS, window)
             total = data.get("dktotal")
-            return Bars(bars.table, total if isinstance(total, int) else len(lines), bars.changes)
+            return replace(bars, history=total) if isinstance(total, int) else bars
 
         return self._get(
             _KLINE_URL,
@@ -239,16 +236,14 @@ class DirectEastmoney:
 
     def _trends(self, question: Question, asked: Asked, owner: Owner, window: Window) -> Bars:
         def read(exchange: wire.Exchange) -> Bars:
-            lines = data_of(question, exchange).get("trends")
+            data = data_of(question, exchange)
+            lines = data.get("trends")
             if not lines:
                 history = history_of_empty(question, exchange)
-                check_owner(question, exchange, owner)
+                refuse_another(question, data, owner)
                 return Bars(bar_schema(asked.dataset).empty_table(), history)
-            check_owner(question, exchange, owner)
-            bars = _within(
-                asked, window, read_lines(asked, _checked(question, lines), TREND_FIELDS)
-            )
-            return Bars(bars.table, len(lines), bars.changes)
+            refuse_another(question, data, owner)
+            return read_lines(asked, _checked(question, lines), TREND_FIELDS, window)
 
         return self._get(
             _TREND_URL,
@@ -265,22 +260,9 @@ class DirectEastmoney:
 
 
 def _checked(question: Question, lines: object) -> Sequence[str]:
-    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+    if not isinstance(lines, list) or set(map(type, lines)) != {str}:
         raise MalformedBodyError(f"the bars of {question.what} are no lines", question.context)
     return lines
-
-
-def _within(asked: Asked, window: Window, table: pa.Table) -> Bars:
-    """The bars of a window, sorted; of minutes the others are left out, for 1m takes no window."""
-    if asked.period.is_intraday:
-        table = table.filter(
-            pc.and_(
-                pc.greater_equal(table["session"], pa.scalar(window.start)),
-                pc.less_equal(table["session"], pa.scalar(window.end)),
-            )
-        )
-    table = table.sort_by("end_at")
-    return Bars(sorted_bars(asked.dataset, table), None, table["change"])
 
 
 def _quotes(rows: Sequence[Row]) -> pa.Table:

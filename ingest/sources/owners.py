@@ -1,5 +1,6 @@
 """Whose bars a body holds: Eastmoney says it in every kline, and AKShare never looks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,17 @@ def check_owner(question: Question, exchange: Exchange, owner: Owner) -> dict[st
         SourceError: As :func:`ingest.sources.bodies.data_of`.
     """
     data = data_of(question, exchange)
+    refuse_another(question, data, owner)
+    return data
+
+
+def refuse_another(question: Question, data: Mapping[str, Any], owner: Owner) -> None:
+    """Refuse the data of a body if its bars are not those of the symbol asked for.
+
+    Raises:
+        OtherSymbolError: It names another code, or the same code of another market.
+        SchemaDriftError: It names none.
+    """
     code, market = data.get("code"), data.get("market", owner.market)
     if code is None:
         raise SchemaDriftError(
@@ -57,4 +69,3 @@ def check_owner(question: Question, exchange: Exchange, owner: Owner) -> dict[st
             f"{owner.market}.{owner.code} was asked for: nothing was taken",
             {**question.context, "answered": f"{market}.{code}"},
         )
-    return data

@@ -31,7 +31,7 @@ def worker(
     more: Sequence[str] = (),
     folder: Path | None = None,
 ) -> "subprocess.Popen[bytes]":
-    """A plain Celery worker, as ``make worker`` starts it; in a folder, or in this process's."""
+    """A plain Celery worker, as ``make worker`` starts it; a folder's ``.env`` counts there."""
     command = [sys.executable, "-m", "celery", "-A", "pipeline.app", "worker", "-Q", queues]
     command += ["-n", f"{name}@%h", "-P", pool, "-c", str(threads)]
     command += ["--without-gossip", "--without-mingle", "--loglevel", "INFO", *more]

@@ -167,3 +167,18 @@ def test_batches_and_waves_are_bounded() -> None:
 def test_a_batch_is_sized_by_time(rate: float, size: int) -> None:
     """About 25 seconds while eight threads share the permitted rate, within bounds."""
     assert BatchSizing.for_rate(rate).items_per_batch == size
+
+
+@pytest.mark.parametrize(
+    ("rate", "sessions", "items"),
+    [
+        (0.6, 1, 400),  # at a live rate a minute brings 36: waves are what they were
+        (50.0, 1, 3_000),  # what a minute brings
+        (10_000.0, 250, 1_200),  # what 300,000 bars are
+        (10_000.0, 2_500, 400),  # a long history: never less than some hundred
+    ],
+)
+def test_a_wave_of_fast_and_small_fetches_has_more(rate: float, sessions: int, items: int) -> None:
+    """Each wave rewrites what it touches: a market of one-day fetches need not do so often."""
+    assert BatchSizing.for_rate(rate).of_bars(sessions).items_per_wave == items
+    assert BatchSizing.for_rate(rate, wave_items=20).of_bars(sessions).items_per_wave == 20
