@@ -33,7 +33,7 @@ install = echo "installing $(1) into .venv" \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 
 .PHONY: help setup sync test test-all soak reliability check contracts bench-sweep bench-market pacing fmt fmt-check lint types arch lock worker worker-admin beat flower metrics \
-	simulator up services clean
+	simulator web up services clean
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -134,6 +134,9 @@ metrics: $(RUNTIME) ## Serve metrics for a collector (ARGS: --listen 127.0.0.1:9
 
 simulator: $(RUNTIME) ## Run the market simulator
 	@$(BIN)/quantsync simulator $(ARGS)
+
+web: $(RUNTIME) ## Serve the API and the page (ARGS: --listen 127.0.0.1:8000)
+	@$(BIN)/quantsync web $(ARGS)
 
 up: $(RUNTIME) ## Run the whole embedded stack in the foreground
 	@$(BIN)/quantsync up $(ARGS)

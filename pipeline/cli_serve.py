@@ -30,6 +30,10 @@ def _up(
     schedule: Annotated[
         bool, typer.Option("--schedule/--no-schedule", help="Begin scheduled runs, too.")
     ] = True,
+    web: Annotated[
+        bool | None,
+        typer.Option("--web/--no-web", help="Serve the API and the page, too. Default: WEB_UP."),
+    ] = None,
 ) -> None:
     """Run the whole embedded stack until Ctrl-C: Redis, workers, scheduler, a simulator if asked.
 
@@ -38,6 +42,7 @@ def _up(
     that; `quantsync schedule` prints them all.
     """
     from pipeline.embedded import EmbeddedStack  # noqa: PLC0415
+    from pipeline.listening import check_free  # noqa: PLC0415
     from pipeline.runtime import SIMULATOR, Runtime  # noqa: PLC0415
     from pipeline.settings import use_settings  # noqa: PLC0415
     from pipeline.stack import simulator_arguments  # noqa: PLC0415
@@ -49,7 +54,16 @@ def _up(
     _ = Runtime(settings).database
     chosen = upstream or settings.quantsync_upstream
     arguments = simulator_arguments(settings) if chosen == SIMULATOR else None
-    with EmbeddedStack(settings, simulator=arguments, admin=admin, beat=schedule) as stack:
+    serves = settings.web_up if web is None else web
+    if serves:
+        check_free(settings.web_listen)
+    with EmbeddedStack(
+        settings,
+        simulator=arguments,
+        admin=admin,
+        beat=schedule,
+        web=chosen if serves else None,
+    ) as stack:
         if not stack.owned:
             output.console.print(f"the stack of {settings.home} is already up")
             raise typer.Exit(1)
@@ -61,6 +75,8 @@ def _up(
             for run_id in supervision.resumed:
                 output.console.print(f"run {run_id}, left unfinished, goes on")
             output.console.print(f"up: logs in {settings.home / 'logs'}; stop with Ctrl-C")
+            if serves:
+                output.console.print(f"  page and API: http://{settings.web_listen}")
             for name, value in stack.environment.items():
                 output.console.print(f"  {name}={value}")
             try:

@@ -19,7 +19,6 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from socket import gethostname
-from types import TracebackType
 from typing import Self
 
 import redis
@@ -158,12 +157,14 @@ class EmbeddedStack:
         simulator: Arguments of the simulator to start; None: none.
         admin: Whether to start the admin worker too.
         beat: Whether to start the scheduler too.
+        web: The upstream that the web application asks for, which is started too; None: it is not.
     """
 
     settings: Settings
     simulator: list[str] | None = None
     admin: bool = False
     beat: bool = False
+    web: str | None = None
     _children: list[_Child] = field(default_factory=list)
     _redis: _Child | None = None
     _lock: FileLock | None = None
@@ -218,12 +219,7 @@ class EmbeddedStack:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     def _attach(self) -> None:
@@ -254,6 +250,8 @@ class EmbeddedStack:
             self._children.append(self._worker("admin", ADMIN_QUEUES, environment, pool="prefork"))
         if self.beat:
             self._children.append(self._beat(environment))
+        if self.web:
+            self._children.append(self._web(environment, self.web))
         for child in self._children:
             child.start()
         self._await_redis(seconds=10)
@@ -300,8 +298,13 @@ class EmbeddedStack:
             sys.executable, "-m", "celery", "-A", "pipeline.app", "beat", "--pidfile=",
             "--schedule", str(self.settings.home / "beat.db"), "--loglevel", "INFO",
         ]  # fmt: skip
-        log_file = self.settings.home / "logs" / "beat.log"
-        return _Child("beat", command, dict(environment), log_file)
+        return _Child("beat", command, dict(environment), self.settings.home / "logs" / "beat.log")
+
+    def _web(self, environment: Mapping[str, str], upstream: str) -> _Child:
+        # By its name only: the web application lies above this package.
+        own = {**environment, "QUANTSYNC_UPSTREAM": upstream}
+        log_file = self.settings.home / "logs" / "web.log"
+        return _Child("web", [sys.executable, "-m", "web"], own, log_file)
 
     def supervise(self) -> tuple[list[Exit], bool]:
         """Restart children that exited unasked, with back-off. Call it about once a second.

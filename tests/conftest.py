@@ -27,6 +27,8 @@ for _name in set(os.environ) - _KEPT:
         del os.environ[_name]
 # A fault of Eastmoney's must be seen as it is, and not be hidden by whoever steps in.
 os.environ["FAILOVER_DAILY"] = os.environ["FAILOVER_MINUTE"] = "none"
+# A port of its own is for tests that ask it.
+os.environ["WEB_UP"] = "false"
 os.environ["TZ"] = "America/New_York"
 time.tzset()
 # Subprocesses run in other folders and must import this tree too.

@@ -10,6 +10,7 @@ import market
 import pipeline
 import scheduling
 import storage
+import web
 from market.errors import QuantsyncError
 
 
@@ -19,7 +20,7 @@ def all_errors(root: type[QuantsyncError]) -> list[type[QuantsyncError]]:
 
 
 def test_every_error_is_built_from_a_message_and_a_context() -> None:
-    for package in (market, ingest, storage, scheduling, admin_tasks, pipeline):
+    for package in (market, ingest, storage, scheduling, admin_tasks, pipeline, web):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if "migrations" not in module.name and not module.name.endswith("__main__"):
                 importlib.import_module(module.name)

@@ -1,0 +1,237 @@
+"""What is wrong, as RFC 9457 problem documents: each names the thing, the field and the remedy."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from market.errors import ConfigurationError, QuantsyncError, UsageError
+from pipeline.broker import BrokerUnreachableError
+from storage.errors import StorageError
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_S = 5
+
+
+class Fault(BaseModel):
+    """One field that is wrong."""
+
+    field: str = Field(description="Where: `query.period`, `body.symbols.0`, `path.symbol`.")
+    message: str = Field(description="What is wrong with it.")
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:quantsync:problem:invalid-symbol",
+                    "title": "Unprocessable Content",
+                    "status": 422,
+                    "detail": "'60051' is no symbol: write it as 600519 or 600519.SH",
+                    "instance": "/api/v1/klines/60051",
+                    "field": "path.symbol",
+                    "remedy": "write it as 600519 or 600519.SH",
+                }
+            ]
+        }
+    )
+
+    type: str = Field(description="Names the kind of problem; stable.")
+    title: str = Field(description="Of the status.")
+    status: int
+    detail: str = Field(description="One sentence: what was wrong, for which thing, what to do.")
+    instance: str = Field(description="The path that was asked.")
+    field: str | None = Field(None, description="The field at fault, if it is one.")
+    remedy: str | None = Field(None, description="What to do about it.")
+    errors: list[Fault] | None = Field(None, description="All fields at fault.")
+    context: dict[str, Any] | None = Field(None, description="Identifiers, for machines.")
+
+
+class ProblemError(QuantsyncError):
+    """A request that is answered by a problem document.
+
+    ``context`` may have ``field`` and ``remedy``.
+    """
+
+    status = 400
+    kind = "bad-request"
+    headers: Mapping[str, str] = {}
+
+
+class UnauthorizedError(ProblemError):
+    """Nobody says who asks, or the key opens nothing."""
+
+    status, kind = 401, "unauthorized"
+    headers = {"WWW-Authenticate": 'Bearer realm="quantsync"'}  # noqa: RUF012
+
+
+class ForbiddenError(ProblemError):
+    """Who asks may not do this."""
+
+    status, kind = 403, "forbidden"
+
+
+class NotHeldError(ProblemError):
+    """What is asked for is not held, or does not exist."""
+
+    status, kind = 404, "not-found"
+
+
+class NotAcceptableError(ProblemError):
+    """No representation that is wanted can be given."""
+
+    status, kind = 406, "not-acceptable"
+
+
+class ConflictError(ProblemError):
+    """It contradicts what was asked for before."""
+
+    status, kind = 409, "conflict"
+
+
+class UnprocessableError(ProblemError):
+    """A field says what cannot be meant."""
+
+    status, kind = 422, "invalid"
+
+
+class TooManyError(ProblemError):
+    """More requests than the key is permitted."""
+
+    status, kind = 429, "too-many-requests"
+
+
+class BusyError(ProblemError):
+    """It cannot be done now; asking again may help."""
+
+    status, kind = 503, "busy"
+
+
+_KINDS = {
+    HTTPStatus.NOT_FOUND: ("not-found", "/api/v1/openapi.json lists what there is"),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "use a method that `Allow` names"),
+}
+
+
+def document(
+    status: int,
+    kind: str,
+    detail: str,
+    path: str,
+    *,
+    context: Mapping[str, Any] | None = None,
+    errors: Sequence[Fault] = (),
+) -> dict[str, Any]:
+    """A problem document as JSON values; ``field`` and ``remedy`` are taken out of the context."""
+    rest = dict(context or {})
+    field, remedy = rest.pop("field", None), rest.pop("remedy", None)
+    retry = rest.pop("retry_after_s", None)
+    if remedy is None:
+        # Sentences say what is wrong, then after the colon what to do.
+        _, colon, after = detail.rpartition(": ")
+        remedy = after if colon and not errors else None
+    found = Problem(
+        type=f"urn:quantsync:problem:{kind}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=path,
+        field=field,
+        remedy=remedy,
+        errors=list(errors) or None,
+        context=rest | ({"retry_after_s": retry} if retry is not None else {}) or None,
+    )
+    return found.model_dump(mode="json", exclude_none=True)
+
+
+def answer(
+    status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """A problem document as an answer; 503 and 429 say when to ask again."""
+    all_headers = {"Cache-Control": "no-store", **(headers or {})}
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        seconds = (body.get("context") or {}).get("retry_after_s", RETRY_S)
+        all_headers["Retry-After"] = str(max(1, round(float(seconds))))
+    return JSONResponse(body, status, all_headers, media_type=MEDIA_TYPE)
+
+
+def problem_of(error: QuantsyncError, path: str) -> JSONResponse:
+    """The answer to a deliberate error."""
+    headers: Mapping[str, str] = {}
+    if isinstance(error, ProblemError):
+        status, kind, headers = error.status, error.kind, error.headers
+    elif isinstance(error, ConfigurationError | BrokerUnreachableError | StorageError):
+        status, kind = 503, _kind(error)
+    elif isinstance(error, UsageError):
+        status, kind = 422, _kind(error)
+    else:
+        status, kind = 422, _kind(error)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("%s: %s", path, error.message)
+    body = document(status, kind, error.message, path, context=error.context)
+    return answer(status, body, headers)
+
+
+def _kind(error: QuantsyncError) -> str:
+    """``DatabaseUnreachableError`` → ``database-unreachable``."""
+    name = type(error).__name__.removesuffix("Error")
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).removeprefix("-")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of an application by a problem document."""
+
+    @app.exception_handler(QuantsyncError)
+    async def _deliberate(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, QuantsyncError)
+        return problem_of(error, request.url.path)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        faults = [_fault(each) for each in error.errors()]
+        said = "; ".join(f"{each.field}: {each.message}" for each in faults)
+        context = {"field": faults[0].field if faults else None}
+        body = document(422, "invalid", said, request.url.path, context=context, errors=faults)
+        return answer(422, body)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        status = HTTPStatus(error.status_code)
+        kind, remedy = _KINDS.get(status, (status.phrase.lower().replace(" ", "-"), None))
+        detail = f"{request.method} {request.url.path}: {error.detail}"
+        body = document(status, kind, detail, request.url.path, context={"remedy": remedy})
+        return answer(status, body, error.headers)
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        detail = "the server met something nobody foresaw: its log has the traceback"
+        return answer(500, document(500, "unforeseen", detail, request.url.path))
+
+
+def _fault(error: Mapping[str, Any]) -> Fault:
+    where = ".".join(str(part) for part in error["loc"])
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return Fault(field=where, message=said[:1].lower() + said[1:])
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of the problems that a route may answer with."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }

@@ -1,0 +1,43 @@
+"""What every request of a process shares: stores, keys, limits, threads."""
+
+import asyncio
+
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from web.keys import KeyRing
+from web.limits import Limits
+from web.pools import Pool
+from web.sessions import Sessions, read_secret
+
+_WRITERS, _WAITING = 4, 64
+_LOOKERS = 2
+
+
+class Services:
+    """Made once by :func:`web.app.create_app`; found at ``request.app.state.services``.
+
+    Attributes:
+        runtime: The stores; every request shares its connections and readers.
+        readers: Where stores are read.
+        writers: Where work is handed out, which may wait for a broker: apart, so that it keeps no
+            reader waiting.
+        lookers: Where it is looked whether parts answer.
+        stopping: Set when the process is to end, for answers that go on.
+    """
+
+    def __init__(self, settings: Settings, runtime: Runtime) -> None:
+        self.settings = settings
+        self.runtime = runtime
+        self.readers = Pool("read", settings.web_readers, _WAITING + 4 * settings.web_readers)
+        self.writers = Pool("write", _WRITERS, _WAITING)
+        self.lookers = Pool("look", _LOOKERS, _WAITING)
+        self.keys = KeyRing(runtime)
+        self.limits = Limits(settings.web_reads_per_s, settings.web_writes_per_min)
+        self.sessions = Sessions(read_secret(settings.home), settings.web_session_hours)
+        self.stopping = asyncio.Event()
+
+    def close(self) -> None:
+        """Let the threads go and close the database."""
+        for pool in (self.readers, self.writers, self.lookers):
+            pool.close()
+        self.runtime.database.dispose()

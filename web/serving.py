@@ -1,0 +1,86 @@
+"""The server: one process, one event loop, with bounds on what clients may hold open."""
+
+import logging
+import resource
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from market.errors import ConfigurationError
+from pipeline.listening import bound_socket, is_loopback, listen_text, read_address
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from storage.api_keys import ApiKeys
+from web.connections import bounded_protocol
+
+log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_S = 5
+_STOP_AFTER_S = 5
+_BACKLOG = 512
+
+
+class Server(uvicorn.Server):
+    """A server that tells answers which go on, such as event streams, that it stops."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Take a signal to stop."""
+        app = self.config.app
+        if isinstance(app, FastAPI):
+            app.state.services.stopping.set()
+        super().handle_exit(sig, frame)
+
+
+def refuse_exposure(runtime: Runtime, host: str, listen: str) -> None:
+    """Make sure that an address others can reach is guarded by a key.
+
+    Raises:
+        ConfigurationError: It is not: no key was ever made.
+        StorageError: It is not known: the database is away.
+    """
+    if is_loopback(host):
+        return
+    if not any(key.revoked_at is None for key in ApiKeys(runtime.database).all()):
+        raise ConfigurationError(
+            f"WEB_LISTEN={listen}: others could reach it, and there is no key: `quantsync keys "
+            "create --scope operate` makes one",
+            {"listen": listen},
+        )
+
+
+def serve(settings: Settings, listen: str) -> None:
+    """Serve until a signal to stop.
+
+    Raises:
+        QuantsyncError: It cannot be served there, or must not be.
+    """
+    from web.app import create_app  # noqa: PLC0415  (the app: after the address is known to be free)
+
+    host, port = read_address(listen, expose=True)
+    listening = bound_socket(host, port)
+    listening.listen(_BACKLOG)
+    _raise_file_limit()
+    app = create_app(settings)
+    refuse_exposure(app.state.services.runtime, host, listen)
+    log.info("http://%s", listen_text(*listening.getsockname()[:2]))
+    config = uvicorn.Config(
+        app,
+        http=bounded_protocol(settings.web_connections, settings.web_patience_s),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.web_proxies,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_STOP_AFTER_S,
+    )
+    Server(config).run(sockets=[listening])
+
+
+def _raise_file_limit() -> None:
+    """Every connection is an open file: take as many as this process may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
