@@ -9,7 +9,7 @@ from pipeline.attaching import attach
 from pipeline.runtime import current_runtime
 from pipeline.settings import Settings, use_settings
 from web import problems
-from web.api import health
+from web.api import health, klines
 from web.security import Guard
 from web.services import Services
 
@@ -52,7 +52,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    app.include_router(health.router)
+    for each in (health, klines):
+        app.include_router(each.router)
     app.add_middleware(
         Guard,
         names=settings.web_names,

@@ -4,8 +4,6 @@ The keys are read from the database at most once a second. Where it is away, tho
 opening what can be read without it, and nothing is written.
 """
 
-import logging
-import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,11 +16,9 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 from pipeline.listening import is_loopback
 from pipeline.runtime import Runtime
 from storage.api_keys import ApiKey, ApiKeys, Scope, split_key
-from storage.errors import StorageError
 from web.problems import ForbiddenError, UnauthorizedError
 from web.sessions import COOKIE, CSRF_HEADER, Session
-
-log = logging.getLogger(__name__)
+from web.snapshots import Snapshot
 
 _FRESH_S = 1.0
 _NOTE_EVERY_S = 60.0
@@ -69,38 +65,33 @@ class KeyRing:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._lock = threading.Lock()
-        self._keys: dict[str, ApiKey] | None = None
-        self._read_at = 0.0
+        self._snapshot = Snapshot(self._read, _FRESH_S, "the keys")
         self._used: dict[str, float] = {}
         self._to_note: set[str] = set()
 
     @property
     def is_fresh(self) -> bool:
         """Whether they need not be read again yet."""
-        return self._keys is not None and time.monotonic() - self._read_at < _FRESH_S
+        return self._snapshot.is_fresh
 
     def refresh(self) -> None:
-        """Read the keys again, and note which were used; does nothing where that was just done.
+        """Read the keys again, and note which were used, where that is due.
 
         Raises:
             StorageError: The database cannot be used, and the keys were never read.
         """
-        with self._lock:
-            if self.is_fresh:
-                return
-            keys = ApiKeys(self._runtime.database)
-            try:
-                self._keys = {key.key_id: key for key in keys.all()}
-                if self._to_note:
-                    noted, self._to_note = self._to_note, set()
-                    keys.note_use(sorted(noted))
-            except StorageError as error:
-                if self._keys is None:
-                    raise
-                log.warning("the keys read before go on opening what they did: %s", error)
-            # The next look is a second away even where this one failed: it may have taken seconds.
-            self._read_at = time.monotonic()
+        self._snapshot.get()
+
+    def _read(self) -> dict[str, ApiKey]:
+        keys = ApiKeys(self._runtime.database)
+        if self._to_note:
+            keys.note_use(sorted(self._to_note))
+            self._to_note.clear()
+        return {key.key_id: key for key in keys.all()}
+
+    @property
+    def _keys(self) -> dict[str, ApiKey] | None:
+        return self._snapshot.value
 
     @property
     def is_empty(self) -> bool:

@@ -1,6 +1,7 @@
 """What is wrong, as RFC 9457 problem documents: each names the thing, the field and the remedy."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -11,9 +12,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from market.errors import ConfigurationError, QuantsyncError, UsageError
+from market.errors import ConfigurationError, QuantsyncError
 from pipeline.broker import BrokerUnreachableError
-from storage.errors import StorageError
+from pipeline.kline_query import NothingHeldError
+from storage.errors import NoSuchRunError, StorageError
+from storage.kline_quarantine import NoSuchEntryError
 
 log = logging.getLogger(__name__)
 
@@ -138,9 +141,7 @@ def document(
     field, remedy = rest.pop("field", None), rest.pop("remedy", None)
     retry = rest.pop("retry_after_s", None)
     if remedy is None:
-        # Sentences say what is wrong, then after the colon what to do.
-        _, colon, after = detail.rpartition(": ")
-        remedy = after if colon and not errors else None
+        remedy = None if errors else _remedy(detail)
     found = Problem(
         type=f"urn:quantsync:problem:{kind}",
         title=HTTPStatus(status).phrase,
@@ -155,6 +156,13 @@ def document(
     return found.model_dump(mode="json", exclude_none=True)
 
 
+def _remedy(sentence: str) -> str | None:
+    """What a sentence says is to be done: the part after its last colon outside of code."""
+    masked = re.sub(r"`[^`]*`", lambda found: "_" * len(found[0]), sentence)
+    at = masked.rfind(": ")
+    return None if at < 0 else sentence[at + 2 :]
+
+
 def answer(
     status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
@@ -166,15 +174,18 @@ def answer(
     return JSONResponse(body, status, all_headers, media_type=MEDIA_TYPE)
 
 
+_NOT_HELD = (NothingHeldError, NoSuchRunError, NoSuchEntryError)
+
+
 def problem_of(error: QuantsyncError, path: str) -> JSONResponse:
     """The answer to a deliberate error."""
     headers: Mapping[str, str] = {}
     if isinstance(error, ProblemError):
         status, kind, headers = error.status, error.kind, error.headers
+    elif isinstance(error, _NOT_HELD):
+        status, kind = 404, _kind(error)
     elif isinstance(error, ConfigurationError | BrokerUnreachableError | StorageError):
         status, kind = 503, _kind(error)
-    elif isinstance(error, UsageError):
-        status, kind = 422, _kind(error)
     else:
         status, kind = 422, _kind(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -187,6 +198,12 @@ def _kind(error: QuantsyncError) -> str:
     """``DatabaseUnreachableError`` → ``database-unreachable``."""
     name = type(error).__name__.removesuffix("Error")
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).removeprefix("-")
+
+
+def unforeseen(path: str) -> JSONResponse:
+    """The answer where the application failed; whoever catches that logs it."""
+    detail = "the server met something that nobody foresaw: its log has the traceback"
+    return answer(500, document(500, "unforeseen", detail, path))
 
 
 def install(app: FastAPI) -> None:
@@ -214,12 +231,6 @@ def install(app: FastAPI) -> None:
         detail = f"{request.method} {request.url.path}: {error.detail}"
         body = document(status, kind, detail, request.url.path, context={"remedy": remedy})
         return answer(status, body, error.headers)
-
-    @app.exception_handler(Exception)
-    async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        detail = "the server met something nobody foresaw: its log has the traceback"
-        return answer(500, document(500, "unforeseen", detail, request.url.path))
 
 
 def _fault(error: Mapping[str, Any]) -> Fault:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 from collections.abc import Collection
 
 from starlette.datastructures import MutableHeaders
@@ -9,7 +10,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.listening import is_loopback
-from web.problems import answer, document
+from web.problems import answer, document, unforeseen
+
+log = logging.getLogger(__name__)
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -63,12 +66,21 @@ class Guard:
             return
         try:
             await self._app(scope, exchange.receive, exchange.send)
-        except _TooLargeError:
-            await self._too_large(scope["path"])(scope, exchange.receive, exchange.send)
-        except _TooSlowError:
-            if not exchange.has_answered:
-                slow = self._too_slow(scope["path"])
-                await slow(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            await self._failed(scope, exchange, error)
+
+    async def _failed(self, scope: Scope, exchange: "_Exchange", error: Exception) -> None:
+        path = scope["path"]
+        if isinstance(error, _TooLargeError):
+            refusal = self._too_large(path)
+        elif isinstance(error, _TooSlowError):
+            refusal = self._too_slow(path)
+        else:
+            log.error("%s %s failed", scope["method"], path, exc_info=error)
+            refusal = unforeseen(path)
+        if exchange.has_answered:
+            raise ConnectionAbortedError(f"the answer to {path} was cut off") from error
+        await refusal(scope, exchange.receive, exchange.send)
 
     def _refusal(self, path: str, headers: dict[bytes, bytes]) -> Response | None:
         host = _without_port(headers.get(b"host", b"").decode("latin-1").lower())

@@ -4,6 +4,7 @@ import asyncio
 
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from web.bars import Bars
 from web.keys import KeyRing
 from web.limits import Limits
 from web.pools import Pool
@@ -21,6 +22,7 @@ class Services:
         readers: Where stores are read.
         writers: Where work is handed out, which may wait for a broker: apart, so that it keeps no
             reader waiting.
+        bars: Bars as they are answered, with what was read and written of them lately.
         lookers: Where it is looked whether parts answer.
         stopping: Set when the process is to end, for answers that go on.
     """
@@ -32,6 +34,7 @@ class Services:
         self.writers = Pool("write", _WRITERS, _WAITING)
         self.lookers = Pool("look", _LOOKERS, _WAITING)
         self.keys = KeyRing(runtime)
+        self.bars = Bars(runtime, settings.web_cache_mib << 20)
         self.limits = Limits(settings.web_reads_per_s, settings.web_writes_per_min)
         self.sessions = Sessions(read_secret(settings.home), settings.web_session_hours)
         self.stopping = asyncio.Event()
