@@ -1,4 +1,4 @@
-"""What a chart shows beside its bars: ex-rights, and the places where a bar should be and is not."""
+"""What a chart shows beside its bars: ex-rights, and places where a bar should be and is not."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

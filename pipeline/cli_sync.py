@@ -19,7 +19,7 @@ from pipeline.options import (
     split_names,
 )
 from pipeline.plans import CONCEPTS, INDUSTRIES, STOCKS, Request
-from pipeline.requesting import read_request
+from pipeline.run_requests import read_request
 from pipeline.settings import read_settings
 from pipeline.stack import Stack, running_stack
 from storage.run_records import RunState
@@ -145,9 +145,9 @@ def _request(
 ) -> Request:
     """A request whose words are known to be readable; nothing is started before that."""
     return read_request(
-        kind,
-        names=split_names(symbols),
+        kind=kind,
         period=period,
+        names=split_names(symbols),
         start=read_day(start, "--from"),
         end=read_day(end, "--to"),
         upstream=upstream or read_settings().quantsync_upstream,

@@ -1,5 +1,6 @@
 """How long a run still takes, by how fast it went lately."""
 
+import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -14,9 +15,9 @@ _RUNS = 64
 class Meter:
     """Watches runs go on: the pace of the last two minutes says when one will be done.
 
-    A run that stood still overnight has an average that says nothing, so what was seen lately counts
-    and the average of the whole run only until enough was seen. Safe to share between threads as
-    far as one run is noted by one at a time.
+    A run that stood still overnight has an average that says nothing, so what was seen lately
+    counts, and the average of the whole run only until enough was seen. Safe to share between
+    threads.
 
     Args:
         now: Monotonic seconds.
@@ -24,6 +25,7 @@ class Meter:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
+        self._lock = threading.Lock()
         self._seen: OrderedDict[str, deque[tuple[float, int]]] = OrderedDict()
 
     def left_s(self, status: RunStatus) -> float | None:
@@ -32,6 +34,10 @@ class Meter:
         None where nothing can be said: it has ended, or nothing was fetched lately. A run that
         begins with a list learns more to do on the way.
         """
+        with self._lock:
+            return self._left_s(status)
+
+    def _left_s(self, status: RunStatus) -> float | None:
         if status.state.is_end:
             self._seen.pop(status.run_id, None)
             return None

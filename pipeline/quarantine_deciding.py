@@ -1,4 +1,4 @@
-"""Decisions about what is in quarantine, by the ids that people write: ``b12``, ``l3``, ``b12..b40``."""
+"""Decisions about the quarantine, by the ids that people write: ``b12``, ``l3``, ``b12..b40``."""
 
 import re
 from collections.abc import Sequence

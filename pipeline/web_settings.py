@@ -9,6 +9,7 @@ import re
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -53,6 +54,17 @@ class WebSettings(BaseSettings):
     web_session_hours: float = Field(
         default=12.0, gt=0, le=8760, description="A login of the page lasts so long"
     )
+
+    flower_url: str = Field(
+        default="http://127.0.0.1:5555", description="Where browsers find Flower; pages link to it"
+    )
+
+    @field_validator("flower_url")
+    @classmethod
+    def _address_of_flower(cls, text: str) -> str:
+        if not _URL.fullmatch(text):
+            raise ValueError(f"{text!r} is no address: write http://127.0.0.1:5555")
+        return text
 
     @field_validator("web_hosts")
     @classmethod

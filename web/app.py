@@ -9,7 +9,8 @@ from pipeline.attaching import attach
 from pipeline.runtime import current_runtime
 from pipeline.settings import Settings, use_settings
 from web import problems
-from web.api import health, klines
+from web.api import budget, catalog, events, health, holdings, klines, reports, runs, syncs, tasks
+from web.pages import assembly
 from web.security import Guard
 from web.services import Services
 
@@ -21,6 +22,8 @@ Send a key of `quantsync keys create` as `Authorization: Bearer qs_…`: scope `
 remedy. Instants are ISO 8601 with their offset, days are sessions of the exchange (Asia/Shanghai),
 volumes are shares, amounts are CNY.
 """
+
+_ROUTES = (health, klines, catalog, holdings, budget, runs, syncs, events, tasks, reports)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -52,8 +55,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    for each in (health, klines):
+    for each in _ROUTES:
         app.include_router(each.router)
+    assembly.install(app)
     app.add_middleware(
         Guard,
         names=settings.web_names,

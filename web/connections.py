@@ -17,12 +17,16 @@ _FULL_BODY = (
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection of a bounded number, which must send a request's head in a bounded time."""
+    """One connection of a bounded number.
+
+    It must send a request's head in a bounded time, and take in what is sent to it.
+    """
 
     most: ClassVar[int]
     patience_s: ClassVar[float]
 
     _head_due: asyncio.TimerHandle | None = None
+    _taken_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Take a connection, or say that there are too many."""
@@ -45,7 +49,21 @@ class BoundedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
         self._expect_nothing()
+        self.resume_writing()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for a client that takes in less than is sent, but not for ever."""
+        super().pause_writing()
+        if self._taken_due is None:
+            self._taken_due = self.loop.call_later(self.patience_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: it has taken in what was sent."""
+        if self._taken_due is not None:
+            self._taken_due.cancel()
+            self._taken_due = None
+        super().resume_writing()
 
     def _expect_head(self) -> None:
         self._head_due = self.loop.call_later(self.patience_s, self._give_up)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from market.errors import ConfigurationError, QuantsyncError
+from pipeline.asking import RunEndedError
 from pipeline.broker import BrokerUnreachableError
 from pipeline.kline_query import NothingHeldError
 from storage.errors import NoSuchRunError, StorageError
@@ -177,17 +178,24 @@ def answer(
 _NOT_HELD = (NothingHeldError, NoSuchRunError, NoSuchEntryError)
 
 
+def status_of(error: QuantsyncError) -> int:
+    """The status of the answer to a deliberate error."""
+    if isinstance(error, ProblemError):
+        return error.status
+    if isinstance(error, _NOT_HELD):
+        return 404
+    if isinstance(error, RunEndedError):
+        return 409
+    if isinstance(error, ConfigurationError | BrokerUnreachableError | StorageError):
+        return 503
+    return 422
+
+
 def problem_of(error: QuantsyncError, path: str) -> JSONResponse:
     """The answer to a deliberate error."""
-    headers: Mapping[str, str] = {}
-    if isinstance(error, ProblemError):
-        status, kind, headers = error.status, error.kind, error.headers
-    elif isinstance(error, _NOT_HELD):
-        status, kind = 404, _kind(error)
-    elif isinstance(error, ConfigurationError | BrokerUnreachableError | StorageError):
-        status, kind = 503, _kind(error)
-    else:
-        status, kind = 422, _kind(error)
+    status = status_of(error)
+    kind = error.kind if isinstance(error, ProblemError) else _kind(error)
+    headers = error.headers if isinstance(error, ProblemError) else {}
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("%s: %s", path, error.message)
     body = document(status, kind, error.message, path, context=error.context)

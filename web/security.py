@@ -35,14 +35,13 @@ class Guard:
     """Refuses what must not get as far as the application.
 
     A host that is neither an address nor named in WEB_HOSTS (a page elsewhere may let its own name
-    point here); a body that is too large, or comes too slowly. Lets go of clients that take an
-    answer in too slowly.
+    point here); a body that is too large, or comes too slowly.
 
     Args:
         app: The application.
         names: Hosts it may be asked by, beside addresses and ``localhost``.
         most_bytes: Of a body.
-        patience_s: For a body, and for each part of an answer.
+        patience_s: For a body.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Guard:
             return
         try:
             await self._app(scope, exchange.receive, exchange.send)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (answered, and logged)
             await self._failed(scope, exchange, error)
 
     async def _failed(self, scope: Scope, exchange: "_Exchange", error: Exception) -> None:
@@ -158,11 +157,7 @@ class _Exchange:
                 headers.setdefault(name, value)
             if message["status"] in (408, 413):
                 headers["Connection"] = "close"  # what is left of the body is not read
-        try:
-            async with asyncio.timeout(self._patience_s):
-                await self._send(message)
-        except TimeoutError as error:
-            raise _TooSlowError from error
+        await self._send(message)
 
 
 def _problem(status: int, kind: str, detail: str, path: str) -> Response:

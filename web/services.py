@@ -1,7 +1,9 @@
 """What every request of a process shares: stores, keys, limits, threads."""
 
 import asyncio
+import time
 
+from pipeline.readiness import Part, read_parts
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from web.bars import Bars
@@ -9,9 +11,11 @@ from web.keys import KeyRing
 from web.limits import Limits
 from web.pools import Pool
 from web.sessions import Sessions, read_secret
+from web.watching import RunWatcher
 
 _WRITERS, _WAITING = 4, 64
 _LOOKERS = 2
+_READY_FRESH_S = 1.0
 
 
 class Services:
@@ -24,6 +28,7 @@ class Services:
             reader waiting.
         bars: Bars as they are answered, with what was read and written of them lately.
         lookers: Where it is looked whether parts answer.
+        watcher: Runs that event streams listen to.
         stopping: Set when the process is to end, for answers that go on.
     """
 
@@ -38,6 +43,16 @@ class Services:
         self.limits = Limits(settings.web_reads_per_s, settings.web_writes_per_min)
         self.sessions = Sessions(read_secret(settings.home), settings.web_session_hours)
         self.stopping = asyncio.Event()
+        self.watcher = RunWatcher(runtime, self.readers, settings.web_streams, self.stopping)
+        self._looking: asyncio.Future[list[Part]] | None = None
+        self._look_at = 0.0
+
+    async def readiness(self) -> list[Part]:
+        """Which parts answer, as it was seen a second ago at most; asked once, whoever asks."""
+        if self._looking is None or (self._looking.done() and time.monotonic() > self._look_at):
+            self._look_at = time.monotonic() + _READY_FRESH_S
+            self._looking = asyncio.ensure_future(self.lookers.run(read_parts, self.runtime))
+        return await asyncio.shield(self._looking)
 
     def close(self) -> None:
         """Let the threads go and close the database."""

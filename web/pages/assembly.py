@@ -18,6 +18,7 @@ from web.pages import (
     schedule,
     symbols,
 )
+from web.pages.looks import Looks
 from web.pages.rendering import STATIC
 
 _PAGES = (
@@ -42,5 +43,6 @@ def install(app: FastAPI) -> None:
     for module in _PAGES:
         pages.include_router(module.router)
     app.include_router(pages)
+    app.state.looks = Looks(app.state.services.runtime)
     app.mount("/static", _Assets(directory=STATIC), name="static")
     errors.install(app)

@@ -167,11 +167,7 @@ def _tiles(found: Sequence[BoardHeat]) -> list[Tile]:
     """Tiles from the largest gain to the largest loss."""
     by_amount = sorted(found, key=lambda each: -each.amount)
     sizes = {
-        each.board: "l"
-        if at < len(found) * _LARGE
-        else "m"
-        if at < len(found) * _MIDDLE
-        else "s"
+        each.board: "l" if at < len(found) * _LARGE else "m" if at < len(found) * _MIDDLE else "s"
         for at, each in enumerate(by_amount)
     }
     ordered = sorted(found, key=lambda each: (-each.change, each.board))

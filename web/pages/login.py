@@ -2,17 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from web.keys import Caller, caller_of
 from web.pages.forms import FormToken
 from web.pages.rendering import THEME_COOKIE, THEMES, page, services_of
+from web.pages.routing import pages
 from web.pages.texts import COOKIE as LANGUAGE_COOKIE
 from web.pages.texts import LANGUAGES
 from web.sessions import COOKIE
 
-router = APIRouter()
+router = pages()
 
 _A_YEAR = 365 * 86_400
 

@@ -1,5 +1,6 @@
 """Starting a sync or a backfill: first its plan, then its confirmation, then its progress."""
 
+import secrets
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,13 +9,12 @@ from fastapi import Request as WebRequest
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from market.periods import FETCHED_PERIODS
-from pipeline.asking import check_means, enqueue
-from pipeline.estimating import estimate
+from pipeline.estimating import Estimate, estimate
 from pipeline.options import split_names
-from pipeline.plans import KINDS, Request, plan_run
-from pipeline.requesting import read_request
-from pipeline.runtime import Runtime
+from pipeline.plans import KINDS, Request
+from pipeline.run_requests import read_request
 from web.audit import audited
+from web.handing import hand_out_run, naming
 from web.keys import Operator, Reader
 from web.pages.forms import FormToken, read_day
 from web.pages.overview import looks_of
@@ -46,7 +46,7 @@ class Wanted:
             UsageError: It cannot be meant.
         """
         return read_request(
-            self.kind,
+            kind=self.kind,
             names=split_names(self.symbols) if self.symbols.strip() else None,
             period=self.period,
             start=read_day(self.start, "from"),
@@ -78,7 +78,7 @@ async def show(
 ) -> HTMLResponse:
     """The form."""
     empty = Wanted(KINDS[0], LANES[0], _PERIODS[0], symbols, "", "")
-    return _page(request, caller, wanted=empty, plan=None)
+    return _page(request, caller, empty)
 
 
 @router.post("/operations/plan", dependencies=[FormToken])
@@ -87,30 +87,31 @@ async def show_plan(request: WebRequest, caller: Operator, wanted: _Form) -> HTM
     services = services_of(request)
     asked = wanted.request(services.settings.quantsync_upstream)
     plan = await services.readers.run(estimate, services.runtime, asked)
+    name = secrets.token_hex(16)
     if is_partial(request):
-        return page(request, caller, "part/plan.html", wanted=wanted, plan=plan)
-    return _page(request, caller, wanted=wanted, plan=plan)
+        return page(request, caller, "part/plan.html", wanted=wanted, plan=plan, name=name)
+    return _page(request, caller, wanted, plan, name)
 
 
 @router.post("/operations/start", dependencies=[FormToken])
-async def start(request: WebRequest, caller: Operator, wanted: _Form) -> Response:
-    """Begin it, and show how it goes on."""
+async def start(
+    request: WebRequest,
+    caller: Operator,
+    wanted: _Form,
+    name: Annotated[str | None, Form(pattern="^[0-9a-f]{32}$")] = None,
+) -> Response:
+    """Begin it, once however often the button is pressed, and show how it goes on."""
     services, looks = services_of(request), looks_of(request)
     asked = wanted.request(services.settings.quantsync_upstream)
-    async with audited(request, caller, _told(asked)) as entry:
-        run_id = await services.writers.run(_begin, services.runtime, asked)
-        entry["run_id"] = run_id
+    about = _told(asked)
+    named = naming(services.runtime, caller, name, about)
+    async with audited(request, caller, about) as entry:
+        handed = await services.writers.run(hand_out_run, services.runtime, asked, named)
+        entry.about["run_id"] = handed.subject
     if not is_partial(request):
-        return RedirectResponse(f"/runs/{run_id}", 303)
-    shown = await services.readers.run(read_shown, services.runtime, looks, run_id)
+        return RedirectResponse(f"/runs/{handed.subject}", 303)
+    shown = await services.readers.run(read_shown, services.runtime, looks, handed.subject)
     return page(request, caller, "part/begun.html", shown=shown)
-
-
-def _begin(runtime: Runtime, asked: Request) -> str:
-    check_means()
-    plan = plan_run(runtime, asked)
-    enqueue(runtime, plan)
-    return plan.run_id
 
 
 def _told(asked: Request) -> dict[str, object]:
@@ -126,6 +127,14 @@ def _told(asked: Request) -> dict[str, object]:
     }
 
 
-def _page(request: WebRequest, caller: Reader, **context: object) -> HTMLResponse:
-    choices = {"kinds": KINDS, "periods": _PERIODS, "lanes": LANES}
-    return page(request, caller, "operations.html", **choices, **context)
+def _page(
+    request: WebRequest,
+    caller: Reader,
+    wanted: Wanted,
+    plan: Estimate | None = None,
+    name: str = "",
+) -> HTMLResponse:
+    return page(
+        request, caller, "operations.html", wanted=wanted, plan=plan, name=name,
+        kinds=KINDS, periods=_PERIODS, lanes=LANES,
+    )  # fmt: skip

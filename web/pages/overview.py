@@ -5,7 +5,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi.responses import HTMLResponse
 
 from market.errors import QuantsyncError
 from pipeline.attaching import is_up
@@ -13,7 +13,7 @@ from pipeline.diagnosis import examine, outlook
 from pipeline.findings import OK, Finding
 from pipeline.forecasting import Foreseen
 from pipeline.lateness import Freshness
-from pipeline.monitor_guard import Monitor, find_monitor
+from pipeline.monitor_link import Monitor, find_monitor
 from pipeline.pacing_reading import Pacing
 from pipeline.runtime import Runtime
 from storage.run_records import RunState, RunStatus
@@ -22,6 +22,7 @@ from web.pages.looks import Looks
 from web.pages.rendering import page, render, services_of
 from web.pages.routing import pages
 from web.pages.streaming import follow
+from web.streams import EventStream
 
 if TYPE_CHECKING:
     from pipeline.inspecting import Inspection
@@ -91,7 +92,7 @@ async def show(request: Request, caller: Reader) -> HTMLResponse:
 
 
 @router.get("/overview/activity")
-async def show_activity(request: Request, caller: Reader) -> StreamingResponse:
+async def show_activity(request: Request, caller: Reader) -> EventStream:
     """What runs, as it goes on; budgets with it."""
     services, looks = services_of(request), looks_of(request)
 
@@ -102,7 +103,7 @@ async def show_activity(request: Request, caller: Reader) -> StreamingResponse:
             return render(request, caller, "part/away.html", says=error.message), True
         return render(request, caller, "part/activity.html", activity=activity), True
 
-    return await follow(request, look)
+    return follow(request, caller, look)
 
 
 @router.get("/overview/freshness")
@@ -160,4 +161,6 @@ def _services(runtime: Runtime) -> Services:
             unreachable = error.message
     findings = examine(runtime)
     wrong = [each for each in findings if each.level != OK]
-    return Services(inspection, unreachable, wrong, len(findings), find_monitor(settings))
+    return Services(
+        inspection, unreachable, wrong, len(findings), find_monitor(settings.flower_url)
+    )

@@ -68,7 +68,7 @@ async def show(
     kept = await services.readers.run(_kept, services.runtime, status)
     statuses = [each.value for each in BarDecision]
     return page(
-        request, caller, "quarantine.html", kept=kept, status=status, statuses=statuses,
+        request, caller, "quarantine.html", kept=kept, chosen=status, statuses=statuses,
         shown=_SHOWN,
     )  # fmt: skip
 
@@ -102,7 +102,7 @@ async def decide(
             chosen: Chosen = choose(services.runtime, ids)
             return _DECISIONS[decision](services.runtime, chosen, _by(caller), note or None)
 
-        entry["said"] = await services.writers.run(carry_out)
+        entry.about["said"] = await services.writers.run(carry_out)
     return RedirectResponse("/quarantine", 303)
 
 

@@ -1,8 +1,9 @@
 """Templates, and what every page of them knows: language, theme, who reads, where."""
 
 import hashlib
+import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,7 +34,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {"static": static_url, "direction": direction, "languages": LANGUAGES}
-    environment.filters["path"] = lambda text: quote(str(text), safe="")
+    environment.filters["json"] = partial(json.dumps, ensure_ascii=False)
     return environment
 
 

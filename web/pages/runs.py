@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from market.errors import QuantsyncError
 from pipeline.asking import abandon
@@ -21,6 +21,7 @@ from web.pages.overview import looks_of
 from web.pages.rendering import page, render, services_of
 from web.pages.routing import pages
 from web.pages.streaming import follow
+from web.streams import EventStream
 
 router = pages()
 
@@ -69,7 +70,7 @@ async def show(request: Request, caller: Reader, run_id: RunPath) -> HTMLRespons
 
 
 @router.get("/runs/{run_id}/live")
-async def show_live(request: Request, caller: Reader, run_id: RunPath) -> StreamingResponse:
+async def show_live(request: Request, caller: Reader, run_id: RunPath) -> EventStream:
     """One run, followed to its end."""
     services, looks = services_of(request), looks_of(request)
 
@@ -81,7 +82,7 @@ async def show_live(request: Request, caller: Reader, run_id: RunPath) -> Stream
         text = render(request, caller, "part/run.html", shown=shown)
         return text, not shown.status.state.is_end
 
-    return await follow(request, look)
+    return follow(request, caller, look)
 
 
 @router.post("/runs/{run_id}/abandon", dependencies=[FormToken])

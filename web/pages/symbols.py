@@ -17,7 +17,7 @@ from pipeline.runtime import Runtime
 from pipeline.symbol_search import Named, find_named
 from storage.aliases import read_aliases
 from storage.coverage import Coverage, read_coverage_of
-from storage.gaps import SeriesGaps
+from storage.gaps import Reason, SeriesGaps
 from storage.identity import Identity, read_identity
 from web.api.parameters import From, SymbolPath, To, window_of
 from web.keys import Reader
@@ -43,6 +43,7 @@ class Subject:
         coverage: Sessions proven complete, by period.
         gaps: What is missing, and why, by period.
         ex_rights: Newest first.
+        newest: The newest session that bars are complete up to, of any period.
     """
 
     dataset: Dataset
@@ -52,6 +53,7 @@ class Subject:
     coverage: dict[Period, Coverage]
     gaps: tuple[SeriesGaps, ...]
     ex_rights: list[ExRight]
+    newest: date | None
 
 
 @router.get("/symbols")
@@ -80,7 +82,10 @@ async def show(
     known = await services.readers.run(looks.named.get)
     subject = await services.readers.run(_subject, services.runtime, known, symbol)
     chosen = {"period": period, "adjust": adjust, "method": method}
-    return page(request, caller, "symbol.html", subject=subject, periods=PERIODS, chosen=chosen)
+    return page(
+        request, caller, "symbol.html", subject=subject, periods=PERIODS, chosen=chosen,
+        reasons=[each.value for each in Reason],
+    )  # fmt: skip
 
 
 @router.get("/symbols/{symbol}/marks")
@@ -101,6 +106,7 @@ async def marks(
         return {
             "ex_rights": [
                 {name: _plain(value) for name, value in asdict(each).items()}
+                | {"factor": each.factor}
                 for each in found.ex_rights
             ],
             "vacancies": [
@@ -138,4 +144,5 @@ def _subject(runtime: Runtime, known: list[Named], text: str) -> Subject:
         covered,
         examine_gaps(runtime, runtime.settings.quantsync_upstream, names=[code]).series,
         runtime.ex_rights.read([code])[::-1] if is_stock else [],
+        max((each.ranges[-1].end for each in covered.values()), default=None),
     )

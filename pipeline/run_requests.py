@@ -1,0 +1,39 @@
+"""Requests for runs, read from words."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from market.boards import parse_board_code
+from market.errors import UsageError
+from market.periods import Period, parse_fetched_period
+from market.symbols import parse_stock
+from pipeline.plans import KINDS, STOCKS, Request
+
+
+def read_request(
+    *,
+    kind: str,
+    period: str,
+    names: Sequence[str] | None,
+    start: date | None,
+    end: date | None,
+    upstream: str,
+    lane: str,
+) -> Request:
+    """A request for a run whose words are known to be readable; nothing is started before that.
+
+    Raises:
+        UsageError: A word that cannot be meant.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"{kind!r} cannot be synchronised: use {', '.join(KINDS)}")
+    subjects = None
+    if names is not None:
+        read = parse_stock if kind == STOCKS else parse_board_code
+        subjects = tuple(str(read(name)) for name in names)
+    length = parse_fetched_period(period)
+    if kind != STOCKS and length is not Period.DAILY:
+        raise UsageError(f"boards have daily klines only, not {period}")
+    if start is not None and end is not None and end < start:
+        raise UsageError(f"--to {end} is before --from {start}: swap them")
+    return Request(kind, upstream, length, subjects, start, end, lane)
