@@ -25,7 +25,7 @@ CHINESE_FONT := $(wildcard /usr/share/fonts/truetype/wqy/*.ttc /usr/share/fonts/
 # Debian packages of what is not here.
 MISSING := $(strip $(if $(RABBITMQ),,rabbitmq-server) $(if $(PANGO),,libpango-1.0-0 libpangoft2-1.0-0) \
 	$(if $(HARFBUZZ),,libharfbuzz-subset0) $(if $(CHINESE_FONT),,fonts-wqy-zenhei) \
-	$(if $(shell command -v systemd-analyze),,systemd))
+	$(if $(shell command -v systemd-analyze),,systemd) $(if $(wildcard /usr/bin/chromium),,chromium))
 
 # The locks are complete, so nothing is resolved; the project's own build needs only what they hold.
 install = echo "installing $(1) into .venv" \
@@ -142,7 +142,7 @@ up: $(RUNTIME) ## Run the whole embedded stack in the foreground
 	@$(BIN)/quantsync up $(ARGS)
 
 # The tests start their own node, so the package's service must not start: the policy file says so.
-services: ## Install what pip cannot give: RabbitMQ and systemd's tools for tests, Pango and a font for reports
+services: ## Install what pip cannot give: RabbitMQ, Chromium and systemd's tools for tests, Pango and a font for reports
 ifneq ($(MISSING),)
 	@command -v apt-get > /dev/null \
 		|| { echo "there is no apt-get here: install what these Debian packages hold: $(MISSING)" >&2; exit 1; }

@@ -35,5 +35,5 @@ def read_request(
     if kind != STOCKS and length is not Period.DAILY:
         raise UsageError(f"boards have daily klines only, not {period}")
     if start is not None and end is not None and end < start:
-        raise UsageError(f"--to {end} is before --from {start}: swap them")
+        raise UsageError(f"the last day {end} is before the first day {start}: swap them")
     return Request(kind, upstream, length, subjects, start, end, lane)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 router = pages()
 
-_RUNNING_SHOWN, _ENDED_SHOWN, _NEXT_SHOWN = 20, 8, 6
+_RUNNING_SHOWN, _ENDED_SHOWN = 20, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +143,11 @@ def read_activity(runtime: Runtime, looks: Looks) -> Activity:
 
 def _front(runtime: Runtime, looks: Looks) -> Front:
     settled, freshness = looks.freshness.get()
-    coming = [each for each in looks.schedule.get() if each.happens and each.times == 1]
-    return Front(settled, freshness, coming[:_NEXT_SHOWN], read_activity(runtime, looks))
+    coming: dict[str, Foreseen] = {}  # the next time of each entry
+    for each in looks.schedule.get():
+        if each.happens and each.times == 1:
+            coming.setdefault(each.name, each)
+    return Front(settled, freshness, list(coming.values()), read_activity(runtime, looks))
 
 
 def _services(runtime: Runtime) -> Services:
