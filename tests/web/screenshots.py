@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 WIDTHS = {"wide": (1360, 900), "phone": (390, 844)}
@@ -48,6 +48,11 @@ def pages_of(browser_page: Page, url: str) -> Iterator[tuple[str, str]]:
                 yield "symbol-5m", f"{address}?period=5m"
 
 
+def complain(told: ConsoleMessage) -> None:
+    """Say what a browser says."""
+    sys.stderr.write(f"  console: {told.text}\n")
+
+
 def photograph(browser: Browser, url: str, key: str, folder: Path, only: str) -> None:
     """Take all pictures."""
     for size, (width, height) in WIDTHS.items():
@@ -58,7 +63,7 @@ def photograph(browser: Browser, url: str, key: str, folder: Path, only: str) ->
                 locale="zh-CN" if theme == "dark" else "en",
             )
             page = context.new_page()
-            page.on("console", lambda told: sys.stderr.write(f"  console {told.text}\n"))
+            page.on("console", complain)
             page.goto(f"{url}/login")
             page.screenshot(path=folder / f"login-{size}-{theme}.png")
             page.fill("#key", key)

@@ -1,4 +1,4 @@
-"""The page in a real browser: from the login to a bar that is read, in both languages and themes."""
+"""The page in a real browser: from the login to a bar that is read, in both languages."""
 
 import json
 import os

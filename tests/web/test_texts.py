@@ -1,6 +1,7 @@
 """The page speaks both of its languages whole."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from string import Formatter
 
@@ -21,7 +22,7 @@ from web.pages.formats import Formats
 from web.pages.texts import LANGUAGES, read_texts
 
 TEMPLATES = sorted((Path(rendering.__file__).parents[1] / "templates").rglob("*.html"))
-NAMED = {
+NAMED: dict[str, Iterable[object]] = {
     "outcome": Outcome, "rule": RULES, "period": Period, "kind": KINDS, "gate": Gate,
     "entry": (*SLOT_RULES, *JOBS), "event": BoardEvent, "reason": Reason, "state": RunState,
     "work": Work,
