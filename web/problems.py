@@ -172,6 +172,7 @@ def answer(
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         seconds = (body.get("context") or {}).get("retry_after_s", RETRY_S)
         all_headers["Retry-After"] = str(max(1, round(float(seconds))))
+        all_headers["Connection"] = "close"  # who is to come later must not keep others out
     return JSONResponse(body, status, all_headers, media_type=MEDIA_TYPE)
 
 
