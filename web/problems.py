@@ -123,6 +123,7 @@ class BusyError(ProblemError):
 
 
 _KINDS = {
+    HTTPStatus.BAD_REQUEST: ("bad-request", "send one JSON document in UTF-8"),
     HTTPStatus.NOT_FOUND: ("not-found", "/api/v1/openapi.json lists what there is"),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "use a method that `Allow` names"),
 }
