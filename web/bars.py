@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -30,6 +31,7 @@ from web.snapshots import Snapshot
 
 _ALIASES_FRESH_S = 1.0
 _AWAY_S = 2.0
+_QUERIES, _QUERY_S = 4, 3.0
 _AWAY_NOTICE = "the database is away: the ex-rights are those of the lake's copy"
 
 Found = TypeVar("Found")
@@ -91,6 +93,7 @@ class Bars:
         self._seen: Aliases | None = None
         self._codes = ""
         self._away_until = 0.0
+        self._queries = ThreadPoolExecutor(_QUERIES, thread_name_prefix="bars")
 
     def aliases(self) -> Aliases:
         """The codes that are no longer borne.
@@ -222,10 +225,15 @@ class Bars:
         if time.monotonic() < self._away_until:
             return otherwise()
         try:
-            return read()
-        except StorageError:
+            return self._queries.submit(read).result(_QUERY_S)
+        except (StorageError, TimeoutError):
             self._away_until = time.monotonic() + _AWAY_S
             return otherwise()
+
+    def close(self) -> None:
+        """Read no more."""
+        self._aliases.close()
+        self._queries.shutdown(wait=False, cancel_futures=True)
 
 
 class _Answers:

@@ -82,6 +82,10 @@ class KeyRing:
         """
         self._snapshot.get()
 
+    def close(self) -> None:
+        """Read no more."""
+        self._snapshot.close()
+
     def _read(self) -> dict[str, ApiKey]:
         keys = ApiKeys(self._runtime.database)
         if self._to_note:
@@ -157,7 +161,7 @@ async def identify(request: Request, key_text: str | None) -> Caller:
     services = request.app.state.services
     ring: KeyRing = services.keys
     if not ring.is_fresh:
-        await services.readers.run(ring.refresh)
+        await services.lookers.run(ring.refresh)
     if key_text is not None:
         key = ring.opened_by(key_text)
         if key is None:

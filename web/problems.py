@@ -123,6 +123,7 @@ class BusyError(ProblemError):
 
 
 _KINDS = {
+    HTTPStatus.BAD_REQUEST: ("bad-request", "send one JSON document in UTF-8"),
     HTTPStatus.NOT_FOUND: ("not-found", "/api/v1/openapi.json lists what there is"),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "use a method that `Allow` names"),
 }
@@ -172,6 +173,7 @@ def answer(
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         seconds = (body.get("context") or {}).get("retry_after_s", RETRY_S)
         all_headers["Retry-After"] = str(max(1, round(float(seconds))))
+        all_headers["Connection"] = "close"  # who is to come later must not keep others out
     return JSONResponse(body, status, all_headers, media_type=MEDIA_TYPE)
 
 

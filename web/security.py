@@ -79,6 +79,7 @@ class Guard:
             refusal = unforeseen(path)
         if exchange.has_answered:
             raise ConnectionAbortedError(f"the answer to {path} was cut off") from error
+        exchange.failure = None
         await refusal(scope, exchange.receive, exchange.send)
 
     def _refusal(self, path: str, headers: dict[bytes, bytes]) -> Response | None:
@@ -131,6 +132,7 @@ class _Exchange:
         self._until = asyncio.get_running_loop().time() + patience_s
         self._whole = False
         self.has_answered = False
+        self.failure: Exception | None = None
 
     async def receive(self) -> Message:
         """The next part of the body; once it is whole, whether the client has gone."""
@@ -139,17 +141,26 @@ class _Exchange:
         try:
             async with asyncio.timeout_at(self._until):
                 message = await self._receive()
-        except TimeoutError as error:
-            raise _TooSlowError from error
+        except TimeoutError:
+            self.failure = _TooSlowError()
+            raise self.failure from None
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             self._whole = not message.get("more_body", False)
             if self._left < 0:
-                raise _TooLargeError
+                self.failure = _TooLargeError()
+                raise self.failure
         return message
 
     async def send(self, message: Message) -> None:
-        """A part of the answer, with the headers that every one has."""
+        """A part of the answer, with the headers that every one has.
+
+        Raises:
+            Exception: What ended the body: whoever reads it may have taken that for a fault of
+                the client's writing.
+        """
+        if self.failure is not None and not self.has_answered:
+            raise self.failure
         if message["type"] == "http.response.start":
             self.has_answered = True
             headers = MutableHeaders(scope=message)

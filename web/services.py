@@ -23,7 +23,9 @@ class Services:
 
     Attributes:
         runtime: The stores; every request shares its connections and readers.
-        readers: Where stores are read.
+        readers: Where the lake is read.
+        queries: Where the database is read: apart, as one that stands still would keep the lake's
+            readers waiting.
         writers: Where work is handed out, which may wait for a broker: apart, so that it keeps no
             reader waiting.
         bars: Bars as they are answered, with what was read and written of them lately.
@@ -35,15 +37,16 @@ class Services:
     def __init__(self, settings: Settings, runtime: Runtime) -> None:
         self.settings = settings
         self.runtime = runtime
-        self.readers = Pool("read", settings.web_readers, _WAITING + 4 * settings.web_readers)
-        self.writers = Pool("write", _WRITERS, _WAITING)
-        self.lookers = Pool("look", _LOOKERS, _WAITING)
+        self.readers = Pool("read bars", settings.web_readers, 8 * settings.web_readers, 30.0)
+        self.queries = Pool("query", settings.web_readers, 8 * settings.web_readers, 15.0)
+        self.writers = Pool("write", _WRITERS, _WAITING, 60.0)
+        self.lookers = Pool("look", _LOOKERS, _WAITING, 15.0)
         self.keys = KeyRing(runtime)
         self.bars = Bars(runtime, settings.web_cache_mib << 20)
         self.limits = Limits(settings.web_reads_per_s, settings.web_writes_per_min)
         self.sessions = Sessions(read_secret(settings.home), settings.web_session_hours)
         self.stopping = asyncio.Event()
-        self.watcher = RunWatcher(runtime, self.readers, settings.web_streams, self.stopping)
+        self.watcher = RunWatcher(runtime, self.queries, settings.web_streams, self.stopping)
         self._looking: asyncio.Future[list[Part]] | None = None
         self._look_at = 0.0
 
@@ -56,6 +59,6 @@ class Services:
 
     def close(self) -> None:
         """Let the threads go and close the database."""
-        for pool in (self.readers, self.writers, self.lookers):
-            pool.close()
+        for each in (self.readers, self.queries, self.writers, self.lookers, self.keys, self.bars):
+            each.close()
         self.runtime.database.dispose()

@@ -4,17 +4,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from storage.errors import StorageError
+from storage.errors import DatabaseUnreachableError, StorageError
 
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
+_WAIT_S, _FIRST_WAIT_S = 2.0, 10.0
 
 
 class Snapshot(Generic[Value]):
-    """What was read last. Safe to share between threads; one of them reads, the others go on.
+    """What was read last. Safe to share between threads.
+
+    It is read in a thread of its own: a database may keep a connection and say nothing, and whoever
+    asks meanwhile goes on with what was read before.
 
     Args:
         read: Reads it.
@@ -27,6 +32,9 @@ class Snapshot(Generic[Value]):
         self._fresh_s = fresh_s
         self._what = what
         self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=what)
+        self._reading: Future[None] | None = None
+        self._began = 0.0
         self._until = 0.0
         self.value: Value | None = None
 
@@ -43,16 +51,20 @@ class Snapshot(Generic[Value]):
         """
         if self.is_fresh and self.value is not None:
             return self.value
-        # Where another thread reads, and may wait for a database, the last value does meanwhile.
-        if not self._lock.acquire(blocking=self.value is None):
-            assert self.value is not None
-            return self.value
+        with self._lock:
+            if self._reading is None or self._reading.done():
+                self._began = time.monotonic()
+                self._reading = self._thread.submit(self._renew)
+            reading = self._reading
+        left = self._began + _WAIT_S - time.monotonic()
         try:
-            if not self.is_fresh or self.value is None:
-                self._renew()
-        finally:
-            self._lock.release()
-        assert self.value is not None
+            reading.result(max(0.0, left) if self.value is not None else _FIRST_WAIT_S)
+        except TimeoutError:
+            log.warning("%s take long to be read", self._what)
+        if self.value is None:
+            raise DatabaseUnreachableError(
+                f"{self._what} cannot be read: the database does not answer; check that it is up"
+            )
         return self.value
 
     def _renew(self) -> None:
@@ -64,3 +76,7 @@ class Snapshot(Generic[Value]):
             log.warning("%s that were read before are used on: %s", self._what, error)
         finally:
             self._until = time.monotonic() + self._fresh_s
+
+    def close(self) -> None:
+        """Read no more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)

@@ -43,13 +43,13 @@ class RunWatcher:
 
     Args:
         runtime: Where the ledger is.
-        readers: Where it is read.
+        queries: Where it is read.
         most: Streams that may be open at once; one key may hold half of them.
         stopping: Ends all streams.
     """
 
-    def __init__(self, runtime: Runtime, readers: Pool, most: int, stopping: asyncio.Event) -> None:
-        self._runtime, self._readers, self._most = runtime, readers, most
+    def __init__(self, runtime: Runtime, queries: Pool, most: int, stopping: asyncio.Event) -> None:
+        self._runtime, self._queries, self._most = runtime, queries, most
         self._stopping = stopping
         self._watched: dict[str, _Watched] = {}
         self._by_name: dict[str, int] = {}
@@ -148,7 +148,7 @@ class RunWatcher:
         for run_id, run in list(self._watched.items()):
             away, status = None, run.status
             try:
-                status = await self._readers.run(self._runtime.ledger.status, run_id)
+                status = await self._queries.run(self._runtime.ledger.status, run_id)
             except (StorageError, BusyError) as error:
                 away = error.message
             except QuantsyncError as error:

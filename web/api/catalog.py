@@ -119,7 +119,7 @@ async def symbols(
 ) -> Symbols:
     """Under their present codes, ascending."""
     services = request.app.state.services
-    rows = await services.readers.run(_symbols, services.runtime, listed)
+    rows = await services.queries.run(_symbols, services.runtime, listed)
     after = [row for row in rows if cursor is None or row.symbol > cursor]
     page = after[:limit]
     more = page[-1].symbol if len(after) > len(page) else None
@@ -141,7 +141,7 @@ async def boards(
 ) -> Boards:
     """Concepts and industries, by code."""
     services = request.app.state.services
-    found = await services.readers.run(_boards, services.runtime, kind, active)
+    found = await services.queries.run(_boards, services.runtime, kind, active)
     return Boards(boards=found)
 
 
@@ -171,7 +171,7 @@ async def members(
         )
     services = request.app.state.services
     board = parse_board_code(code)
-    found: Members = await services.readers.run(_members, services.runtime, board, day)
+    found: Members = await services.queries.run(_members, services.runtime, board, day)
     assert found.known_from is not None
     return BoardMembers(
         board=board,

@@ -40,7 +40,7 @@ async def events(request: Request, caller: Reader, run_id: RunPath) -> Response:
     watcher = services.watcher
     watcher.enter(caller.name)
     try:
-        status: RunStatus = await services.readers.run(services.runtime.ledger.status, run_id)
+        status: RunStatus = await services.queries.run(services.runtime.ledger.status, run_id)
     except BaseException:
         watcher.leave(caller.name)
         raise
@@ -51,7 +51,7 @@ async def events(request: Request, caller: Reader, run_id: RunPath) -> Response:
     async def stream() -> AsyncIterator[bytes]:
         async for each in watcher.events(status, _document, still_open):
             if not services.keys.is_fresh:
-                await services.readers.run(services.keys.refresh)
+                await services.queries.run(services.keys.refresh)
             yield each
 
     return EventStream(stream(), partial(watcher.leave, caller.name))

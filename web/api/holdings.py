@@ -130,7 +130,7 @@ _Subject = Annotated[
 async def coverage(request: Request, _caller: Reader, symbol: _Subject = None) -> Coverage:
     """By dataset and period, against the calendar; of one symbol or board its ranges, too."""
     services = request.app.state.services
-    found: Coverage = await services.readers.run(_coverage, services.runtime, symbol)
+    found: Coverage = await services.queries.run(_coverage, services.runtime, symbol)
     return found
 
 
@@ -189,9 +189,9 @@ async def quarantine(
     if what != "lists" and is_bars:
         decision = None if wanted is None else BarDecision(wanted.value)
         chosen = BarFilter(subject=name, status=decision, start=start, end=end)
-        bars = await services.readers.run(_bars, services.runtime, chosen, limit)
+        bars = await services.queries.run(_bars, services.runtime, chosen, limit)
     if what != "bars":
-        lists = await services.readers.run(_lists, services.runtime, name, wanted, limit)
+        lists = await services.queries.run(_lists, services.runtime, name, wanted, limit)
     return Quarantine(bars=[_bar(each) for each in bars], lists=[_list(each) for each in lists])
 
 

@@ -13,7 +13,7 @@ from web.problems import responses
 
 _FIRST, _LAST = date(1990, 1, 1), date(2199, 12, 31)
 READ_PROBLEMS = responses(401, 422, 429, 503)
-WRITE_PROBLEMS = responses(401, 403, 409, 413, 422, 429, 503)
+WRITE_PROBLEMS = responses(400, 401, 403, 408, 409, 413, 422, 429, 503)
 LOOK_UP_PROBLEMS = READ_PROBLEMS | responses(404)
 
 

@@ -65,7 +65,7 @@ async def reports(
 ) -> Reports:
     """One for each session, the newest first."""
     services = request.app.state.services
-    found = await services.readers.run(list_reports, services.runtime, limit)
+    found = await services.queries.run(list_reports, services.runtime, limit)
     return Reports(reports=[_report(each) for each in found])
 
 
@@ -78,7 +78,7 @@ async def report(
 ) -> Report | Response:
     """Where its files are; with `format`, the file."""
     services = request.app.state.services
-    found: ReportFiles = await services.readers.run(find_report, services.runtime, session)
+    found: ReportFiles = await services.queries.run(find_report, services.runtime, session)
     if form == "json":
         return _report(found)
     if form == "html":

@@ -26,7 +26,7 @@ async def runs(
     """Those that the ledger holds."""
     services = request.app.state.services
     wanted = None if state is None else RunState(state)
-    found = await services.readers.run(_newest, services.runtime, limit, wanted)
+    found = await services.queries.run(_newest, services.runtime, limit, wanted)
     return Runs(runs=[run_of(each) for each in found])
 
 
@@ -34,7 +34,7 @@ async def runs(
 async def run(request: Request, _caller: Reader, run_id: RunPath) -> RunDetail:
     """With what it did not do, and, while it goes on, what happens next."""
     services = request.app.state.services
-    detail: RunDetail = await services.readers.run(_detail, services.runtime, run_id)
+    detail: RunDetail = await services.queries.run(_detail, services.runtime, run_id)
     return detail
 
 

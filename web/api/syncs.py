@@ -114,7 +114,7 @@ async def _begin(
     wanted = _wanted(body, services.settings.quantsync_upstream, lane)
     if dry_run:
         response.status_code = 200
-        return plan_of(await services.readers.run(estimate, services.runtime, wanted))
+        return plan_of(await services.queries.run(estimate, services.runtime, wanted))
     asked = {"lane": lane, **body.model_dump(mode="json", by_alias=True)}
     named = naming(services.runtime, caller, name, asked)
     async with audited(request, caller, asked) as entry:
