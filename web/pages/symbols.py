@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from datetime import date
+from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import Header, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from market.adjustments import Adjustment, AdjustMethod, ExRight
 from market.bars import Dataset
@@ -19,7 +20,9 @@ from storage.aliases import read_aliases
 from storage.coverage import Coverage, read_coverage_of
 from storage.gaps import Reason, SeriesGaps
 from storage.identity import Identity, read_identity
+from web.api.klines import klines
 from web.api.parameters import From, SymbolPath, To, window_of
+from web.encoding import Form
 from web.keys import Reader
 from web.pages.overview import looks_of
 from web.pages.rendering import is_partial, page, services_of
@@ -31,7 +34,8 @@ PERIODS = (
     Period.DAILY, Period.WEEKLY, Period.MONTHLY,
     Period.M60, Period.M30, Period.M15, Period.M5, Period.M1,
 )  # fmt: skip
-_SHOWN, _SUGGESTED = 200, 12
+_SHOWN = 200
+_BARS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,27 @@ async def show(
         request, caller, "symbol.html", subject=subject, periods=PERIODS, chosen=chosen,
         reasons=[each.value for each in Reason],
     )  # fmt: skip
+
+
+@router.get("/symbols/{symbol}/bars")
+async def bars(
+    request: Request,
+    caller: Reader,
+    symbol: SymbolPath,
+    period: Period = Period.DAILY,
+    adjust: Adjustment = Adjustment.NONE,
+    method: AdjustMethod = AdjustMethod.RATIO,
+    start: From = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The bars of the chart, as the API answers them; that there are none is no error here."""
+    try:
+        return await klines(
+            request, caller, symbol, period, adjust, method, start,
+            limit=_BARS, form=Form.JSON, if_none_match=if_none_match,
+        )  # fmt: skip
+    except NothingHeldError:
+        return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 @router.get("/symbols/{symbol}/marks")

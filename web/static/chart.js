@@ -1,5 +1,5 @@
-// The chart of a symbol: bars of the API, and marks of the page; every slot of the calendar has its
-// place, so that what is missing shows as a gap.
+// The chart of a symbol: its bars, and marks beside them. Every slot of the calendar has its place, so
+// that what is missing shows as a gap.
 "use strict";
 
 (() => {
@@ -16,7 +16,6 @@
   const switches = document.getElementById("switches");
   const legend = document.getElementById("legend");
   const SHANGHAI_S = 8 * 3600;
-  const AT_ONCE = 20000;
   const FIRST_SHOWN = 140;
   const LATEST = 30;
   const INTRADAY = { "1m": 8, "5m": 60, "15m": 60, "30m": 60, "60m": 60 }; // days that are asked for
@@ -82,6 +81,7 @@
     if (answer.status === 401) {
       location.assign(`/login?to=${encodeURIComponent(location.pathname + location.search)}`);
     }
+    if (answer.status === 204) return { bars: [], notices: [] };
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.detail);
     return found;
@@ -103,9 +103,7 @@
     const marked = json(`/symbols/${symbol}/marks?${query}`);
     query.set("adjust", adjust);
     query.set("method", method);
-    query.set("limit", AT_ONCE);
-    query.set("format", "json");
-    const [bars, beside] = await Promise.all([json(`/api/v1/klines/${symbol}?${query}`), marked]);
+    const [bars, beside] = await Promise.all([json(`/symbols/${symbol}/bars?${query}`), marked]);
     return { bars, beside };
   }
 
