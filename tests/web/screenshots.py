@@ -34,7 +34,7 @@ def pages_of(browser_page: Page, url: str) -> Iterator[tuple[str, str]]:
         ("problem", "/symbols/999999.SH"),
     )
     for name, listed, selector in (
-        ("symbol", "/symbols?q=60", "#found a"),
+        ("symbol", "/symbols?q=600519", "#found a"),
         ("board", "/boards", ".heat a"),
         ("run", "/runs", ".data a"),
     ):

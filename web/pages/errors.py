@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from market.errors import QuantsyncError
+from web.keys import identify
 from web.pages.rendering import is_partial, page
 from web.pages.routing import UnforeseenError
 from web.problems import UnauthorizedError, unforeseen
@@ -36,6 +38,9 @@ def _for_people(document: _Handler) -> _Handler:
             return told
         if isinstance(error, UnauthorizedError):
             return _to_login(request)
+        if not hasattr(request.state, "caller"):
+            with suppress(QuantsyncError):  # whoever is lost need not have a key
+                request.state.caller = await identify(request, None)
         return _shown(request, told)
 
     return answer
