@@ -12,6 +12,7 @@ from web import problems
 from web.api import budget, catalog, events, health, holdings, klines, reports, runs, syncs, tasks
 from web.security import Guard
 from web.services import Services
+from web.shortcut import Shortcut
 
 _ABOUT = """
 Puts work on the queues and reads the stores of a quantsync installation.
@@ -56,6 +57,8 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for each in _ROUTES:
         app.include_router(each.router)
+    # The one added last comes first.
+    app.add_middleware(Shortcut, services=services, prefix="/api/v1/klines/")
     app.add_middleware(
         Guard,
         names=settings.web_names,
