@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -28,6 +28,7 @@ LOOK_EVERY_S = 0.25
 
 _LEAN = ("session", "end_at", "open", "high", "low", "close", "volume", "amount", "state")
 _SHARE_OF_TIME = 20.0
+_TOGETHER = 128
 
 Identity = tuple[int, int, int]
 """A file's number, time and size: a replaced file differs in the first two."""
@@ -67,6 +68,7 @@ class LakeSlices:
         self._files: dict[tuple[Dataset, Period], _Files] = {}
         self._kept: OrderedDict[_Key, tuple[Identity, pa.Table]] = OrderedDict()
         self._bytes = 0
+        self._turns: dict[Partition, threading.Lock] = {}
 
     @property
     def kept_bytes(self) -> int:
@@ -175,32 +177,76 @@ class LakeSlices:
         }
         # Missing ones that follow each other are read in one go.
         for missing, run in groupby(found, key=lambda each: found[each] is None):
-            if missing:
-                self._read(name, list(run), files, found, is_lean=is_lean)
+            if not missing:
+                continue
+            lacking = list(run)
+            if len(lacking) == 1:
+                identity = files[lacking[0]]
+                found[lacking[0]] = self._renewed(name, lacking[0], identity, is_lean=is_lean)
+            else:
+                found |= self._read([name], lacking, files, is_lean=is_lean)[name]
         return [table for table in found.values() if table is not None and table.num_rows]
+
+    def _renewed(
+        self, name: str, partition: Partition, identity: Identity, *, is_lean: bool
+    ) -> pa.Table:
+        """A slice of a file that was replaced: whoever comes first reads those of others, too.
+
+        All that were kept of it are of no use any more, and reading one costs nearly as much as
+        reading them all.
+        """
+        key = _Key(name, partition, is_lean)
+        with self._turn(partition):
+            found = self._get(key, identity)
+            if found is None:
+                names = [name, *self._stale(key, identity)]
+                read = self._read(names, [partition], {partition: identity}, is_lean=is_lean)
+                found = read[name][partition]
+        return found
+
+    def _turn(self, partition: Partition) -> threading.Lock:
+        with self._lock:
+            return self._turns.setdefault(partition, threading.Lock())
+
+    def _stale(self, key: _Key, identity: Identity) -> list[str]:
+        """Other names whose slices are of the file that was there before, the latest used first."""
+        with self._lock:
+            return [
+                each.name
+                for each, (known, _) in reversed(self._kept.items())
+                if each.partition == key.partition
+                and each.is_lean == key.is_lean
+                and known != identity
+                and each.name != key.name
+            ][:_TOGETHER]
 
     def _read(
         self,
-        name: str,
+        names: list[str],
         run: list[Partition],
-        files: dict[Partition, Identity],
-        found: dict[Partition, pa.Table | None],
+        files: Mapping[Partition, Identity],
         *,
         is_lean: bool,
-    ) -> None:
+    ) -> dict[str, dict[Partition, pa.Table]]:
+        """Read slices of partitions that follow each other, and keep them."""
         first, last = run[0], run[-1]
         schema = bar_schema(first.dataset)
-        columns = [c for c in schema.names if not is_lean or c in (first.dataset.key, *_LEAN)]
         bars = self._lake.read(
             first.dataset,
             first.period,
-            names=[name],
+            names=names,
             window=Window(days_of(first).start, days_of(last).end),
-            columns=columns,
+            columns=[c for c in schema.names if not is_lean or c in (first.dataset.key, *_LEAN)],
         )
-        for partition, part in _split(bars, run):
-            found[partition] = part
-            self._put(_Key(name, partition, is_lean), files[partition], part)
+        found: dict[str, dict[Partition, pa.Table]] = {}
+        for name in names:
+            mine = bars
+            if len(names) > 1:
+                mine = bars.filter(pc.equal(bars[first.dataset.key].cast(pa.string()), name))
+            found[name] = dict(_split(mine, run))
+            for partition, part in found[name].items():
+                self._put(_Key(name, partition, is_lean), files[partition], part)
+        return found
 
     def _get(self, key: _Key, identity: Identity) -> pa.Table | None:
         with self._lock:

@@ -13,6 +13,7 @@ from web.api import budget, catalog, events, health, holdings, klines, reports, 
 from web.pages import assembly
 from web.security import Guard
 from web.services import Services
+from web.shortcut import Shortcut
 
 _ABOUT = """
 Puts work on the queues and reads the stores of a quantsync installation.
@@ -58,6 +59,8 @@ def create_app(settings: Settings) -> FastAPI:
     for each in _ROUTES:
         app.include_router(each.router)
     assembly.install(app)
+    # The one added last comes first.
+    app.add_middleware(Shortcut, services=services, prefix="/api/v1/klines/")
     app.add_middleware(
         Guard,
         names=settings.web_names,

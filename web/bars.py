@@ -77,6 +77,9 @@ class _Adjusted:
 class Bars:
     """Shared by all requests and threads of a process.
 
+    Attributes:
+        codes: The codes that are no longer borne, as text: it changes when a symbol is renumbered.
+
     Args:
         runtime: The stores.
         most_bytes: For bars that are kept, as they were read and as they were answered.
@@ -91,7 +94,7 @@ class Bars:
         self._slices = LakeSlices(lake, most_bytes * 3 // 4)
         self._answers = _Answers(most_bytes // 4)
         self._seen: Aliases | None = None
-        self._codes = ""
+        self.codes = ""
         self._away_until = 0.0
         self._queries = ThreadPoolExecutor(_QUERIES, thread_name_prefix="bars")
 
@@ -104,9 +107,9 @@ class Bars:
         aliases = self._aliases.get()
         if aliases is not self._seen:
             told = json.dumps(sorted(aliases.items()))
-            if self._codes not in ("", told):
+            if self.codes not in ("", told):
                 self._slices.clear()  # a symbol was renumbered: its bars bear two codes
-            self._seen, self._codes = aliases, told
+            self._seen, self.codes = aliases, told
         return aliases
 
     @property
@@ -179,7 +182,7 @@ class Bars:
         version = self._slices.version(query.dataset, query.fetched_period, query.window)
         events = sorted(map(repr, adjusted.wanted.get("events", ())))
         asked = (repr(query), ask.limit, ask.after, ask.form)
-        parts = [version, self._codes, asked, events, adjusted.notices]
+        parts = [version, self.codes, asked, events, adjusted.notices]
         return _etag(json.dumps(parts, default=str).encode())
 
     @staticmethod

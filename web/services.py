@@ -11,6 +11,7 @@ from web.keys import KeyRing
 from web.limits import Limits
 from web.pools import Pool
 from web.sessions import Sessions, read_secret
+from web.shortcut import KnownAsks
 from web.watching import RunWatcher
 
 _WRITERS, _WAITING = 4, 64
@@ -29,6 +30,7 @@ class Services:
         writers: Where work is handed out, which may wait for a broker: apart, so that it keeps no
             reader waiting.
         bars: Bars as they are answered, with what was read and written of them lately.
+        known_asks: What requests for bars mean, by their words.
         lookers: Where it is looked whether parts answer.
         watcher: Runs that event streams listen to.
         stopping: Set when the process is to end, for answers that go on.
@@ -43,6 +45,7 @@ class Services:
         self.lookers = Pool("look", _LOOKERS, _WAITING, 15.0)
         self.keys = KeyRing(runtime)
         self.bars = Bars(runtime, settings.web_cache_mib << 20)
+        self.known_asks = KnownAsks()
         self.limits = Limits(settings.web_reads_per_s, settings.web_writes_per_min)
         self.sessions = Sessions(read_secret(settings.home), settings.web_session_hours)
         self.stopping = asyncio.Event()

@@ -59,7 +59,7 @@ def photograph(browser: Browser, url: str, key: str, folder: Path, only: str) ->
         for theme in ("light", "dark"):
             context = browser.new_context(
                 viewport={"width": width, "height": height},
-                color_scheme=theme,  # type: ignore[arg-type]
+                color_scheme=theme,
                 locale="zh-CN" if theme == "dark" else "en",
             )
             page = context.new_page()

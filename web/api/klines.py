@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
@@ -19,10 +18,11 @@ from pipeline.kline_query import KlineQuery, read_subject
 from pipeline.kline_reading import read_instant
 from storage.aliases import Aliases
 from web.api.parameters import LOOK_UP_PROBLEMS, From, SymbolPath, To, window_of
-from web.bars import Answer, Ask
+from web.bars import Ask
 from web.encoding import MEDIA_TYPES, Form
 from web.keys import Reader
 from web.problems import NotAcceptableError, UnprocessableError, responses
+from web.shortcut import bars_response, read_tags, words_of
 
 router = APIRouter(prefix="/api/v1", tags=["klines"])
 
@@ -161,12 +161,13 @@ async def klines(
         limit,
         _form(form, accept),
         None if cursor is None else int(cursor),
-        tuple(tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")),
+        () if if_none_match is None else read_tags(if_none_match),
     )
+    services.known_asks.remember(words_of(request.scope, request.headers), ask, bars.codes)
     answer = bars.at_hand(ask)
     if answer is None:
         answer = await services.readers.run(bars.answer, ask)
-    return _response(request, ask, answer)
+    return bars_response(ask, answer, request.scope)
 
 
 def _subject(text: str, aliases: Callable[[], Aliases]) -> tuple[Dataset, str]:
@@ -214,17 +215,3 @@ def _quality(parameters: list[str]) -> float:
             except ValueError:
                 return 0.0
     return 1.0
-
-
-def _response(request: Request, ask: Ask, answer: Answer) -> Response:
-    headers = {
-        "ETag": answer.etag,
-        "Cache-Control": "private, no-cache",
-        "Vary": "Accept, Authorization, Cookie",
-    }
-    if answer.body is None:
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    if answer.more_after is not None:
-        following = request.url.include_query_params(cursor=answer.more_after)
-        headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
-    return Response(answer.body, media_type=MEDIA_TYPES[ask.form], headers=headers)
