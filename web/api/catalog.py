@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from market.boards import BoardKind, parse_board_code
 from market.clock import SystemClock
 from market.errors import UsageError
-from pipeline.kline_query import NothingHeldError
+from pipeline.board_reading import members_on
 from pipeline.runtime import Runtime
 from storage.catalog import Members
 from web.api.parameters import LOOK_UP_PROBLEMS, READ_PROBLEMS, BoardPath, Day
@@ -171,7 +171,7 @@ async def members(
         )
     services = request.app.state.services
     board = parse_board_code(code)
-    found: Members = await services.queries.run(_members, services.runtime, board, day)
+    found: Members = await services.queries.run(members_on, services.runtime, board, day)
     assert found.known_from is not None
     return BoardMembers(
         board=board,
@@ -180,25 +180,3 @@ async def members(
         known_to=found.known_to,
         members=[BoardMember(symbol=m.symbol, name=m.name) for m in found.members],
     )
-
-
-def _members(runtime: Runtime, board: str, day: date) -> Members:
-    if board not in {row.code for row in runtime.catalog.boards(active_only=False)}:
-        raise NothingHeldError(
-            f"no board {board} is known: `quantsync sync concepts` and `sync industries` fetch the "
-            "lists",
-            {"board": board},
-        )
-    found = runtime.catalog.members(board, day)
-    if found.known_from is None or day < found.known_from:
-        since = (
-            f"known since {found.known_from}"
-            if found.known_from
-            else "not synchronised yet, or there are none"
-        )
-        raise NothingHeldError(
-            f"the members of {board} on {day} are not known: they are {since}, and the upstream "
-            "tells today's members only",
-            {"board": board},
-        )
-    return found

@@ -125,7 +125,7 @@ async def show_changes(
     services, looks = services_of(request), looks_of(request)
     ends = read_day(start, "from"), read_day(end, "to")
     wanted = BoardKind(kind) if kind else None
-    found = await services.readers.run(_changes, services.runtime, looks, wanted, ends)
+    found = await services.queries.run(_changes, services.runtime, looks, wanted, ends)
     return page(request, caller, "board_changes.html", found=found, kind=kind)
 
 

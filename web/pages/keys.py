@@ -15,5 +15,5 @@ router = pages()
 async def show(request: Request, caller: Reader) -> HTMLResponse:
     """Every key: its scope, its last use, whether it was revoked. A secret is shown nowhere."""
     services = services_of(request)
-    keys = await services.readers.run(ApiKeys(services.runtime.database).all)
+    keys = await services.queries.run(ApiKeys(services.runtime.database).all)
     return page(request, caller, "keys.html", keys=keys)

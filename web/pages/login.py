@@ -45,7 +45,7 @@ async def log_in(
     have to know the key.
     """
     services = services_of(request)
-    await services.readers.run(services.keys.refresh)
+    await services.queries.run(services.keys.refresh)
     found = services.keys.opened_by(key.strip())
     if found is None:
         services.limits.refuse(request.client.host if request.client else "")

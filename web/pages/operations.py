@@ -86,7 +86,7 @@ async def show_plan(request: WebRequest, caller: Operator, wanted: _Form) -> HTM
     """What it would cost; nothing is sent and nothing recorded."""
     services = services_of(request)
     asked = wanted.request(services.settings.quantsync_upstream)
-    plan = await services.readers.run(estimate, services.runtime, asked)
+    plan = await services.queries.run(estimate, services.runtime, asked)
     name = secrets.token_hex(16)
     if is_partial(request):
         return page(request, caller, "part/plan.html", wanted=wanted, plan=plan, name=name)
@@ -110,7 +110,7 @@ async def start(
         entry.about["run_id"] = handed.subject
     if not is_partial(request):
         return RedirectResponse(f"/runs/{handed.subject}", 303)
-    shown = await services.readers.run(read_shown, services.runtime, looks, handed.subject)
+    shown = await services.queries.run(read_shown, services.runtime, looks, handed.subject)
     return page(request, caller, "part/begun.html", shown=shown)
 
 

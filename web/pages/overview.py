@@ -87,7 +87,7 @@ class Services:
 async def show(request: Request, caller: Reader) -> HTMLResponse:
     """The overview."""
     services, looks = services_of(request), looks_of(request)
-    front = await services.readers.run(_front, services.runtime, looks)
+    front = await services.queries.run(_front, services.runtime, looks)
     return page(request, caller, "overview.html", front=front, activity=front.activity)
 
 
@@ -98,7 +98,7 @@ async def show_activity(request: Request, caller: Reader) -> EventStream:
 
     async def look() -> tuple[str, bool]:
         try:
-            activity = await services.readers.run(read_activity, services.runtime, looks)
+            activity = await services.queries.run(read_activity, services.runtime, looks)
         except QuantsyncError as error:
             return render(request, caller, "part/away.html", says=error.message), True
         return render(request, caller, "part/activity.html", activity=activity), True
@@ -110,7 +110,7 @@ async def show_activity(request: Request, caller: Reader) -> EventStream:
 async def show_freshness(request: Request, caller: Reader) -> HTMLResponse:
     """How far the data have come."""
     looks = looks_of(request)
-    settled, freshness = await services_of(request).readers.run(looks.freshness.get)
+    settled, freshness = await services_of(request).queries.run(looks.freshness.get)
     return page(request, caller, "part/freshness.html", settled=settled, freshness=freshness)
 
 

@@ -65,7 +65,7 @@ async def show(
 ) -> HTMLResponse:
     """Bars that break a rule, and lists that are not proven whole."""
     services = services_of(request)
-    kept = await services.readers.run(_kept, services.runtime, status)
+    kept = await services.queries.run(_kept, services.runtime, status)
     statuses = [each.value for each in BarDecision]
     return page(
         request, caller, "quarantine.html", kept=kept, chosen=status, statuses=statuses,
@@ -79,7 +79,7 @@ async def show_entry(
 ) -> HTMLResponse:
     """One entry, why it is there, and what is held in its place."""
     services = services_of(request)
-    entry = await services.readers.run(_entry, services.runtime, entry_id)
+    entry = await services.queries.run(_entry, services.runtime, entry_id)
     return page(request, caller, "quarantined.html", entry=entry)
 
 

@@ -23,7 +23,7 @@ _SHOWN = 90
 async def show(request: Request, caller: Reader) -> HTMLResponse:
     """The reports there are, the newest session first."""
     services = services_of(request)
-    made = await services.readers.run(list_reports, services.runtime, _SHOWN)
+    made = await services.queries.run(list_reports, services.runtime, _SHOWN)
     return page(request, caller, "reports.html", made=made)
 
 

@@ -56,7 +56,7 @@ async def show_all(
     """The newest runs."""
     services = services_of(request)
     wanted = RunState(state) if state else None
-    found = await services.readers.run(services.runtime.ledger.runs, _SHOWN, state=wanted)
+    found = await services.queries.run(services.runtime.ledger.runs, _SHOWN, state=wanted)
     states = [each.value for each in RunState]
     return page(request, caller, "runs.html", runs=found, state=state, states=states)
 
@@ -65,7 +65,7 @@ async def show_all(
 async def show(request: Request, caller: Reader, run_id: RunPath) -> HTMLResponse:
     """One run."""
     services, looks = services_of(request), looks_of(request)
-    shown = await services.readers.run(read_shown, services.runtime, looks, run_id)
+    shown = await services.queries.run(read_shown, services.runtime, looks, run_id)
     return page(request, caller, "run.html", shown=shown)
 
 
@@ -76,7 +76,7 @@ async def show_live(request: Request, caller: Reader, run_id: RunPath) -> EventS
 
     async def look() -> tuple[str, bool]:
         try:
-            shown = await services.readers.run(read_shown, services.runtime, looks, run_id)
+            shown = await services.queries.run(read_shown, services.runtime, looks, run_id)
         except QuantsyncError as error:
             return render(request, caller, "part/away.html", says=error.message), True
         text = render(request, caller, "part/run.html", shown=shown)

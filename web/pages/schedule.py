@@ -46,7 +46,7 @@ class Lane:
 @router.get("/schedule")
 async def show(request: Request, caller: Reader) -> HTMLResponse:
     """The coming 24 hours, and what the gate of each run will say."""
-    coming = await services_of(request).readers.run(looks_of(request).schedule.get)
+    coming = await services_of(request).queries.run(looks_of(request).schedule.get)
     start = min((in_shanghai(each.at) for each in coming), default=None)
     lanes = [] if start is None else list(_lanes(coming, start))
     hours = [] if start is None else list(_hours(start))

@@ -45,7 +45,7 @@ def follow(request: Request, caller: Caller, look: Look) -> EventStream:
         if services.stopping.is_set():
             return False
         if not services.keys.is_fresh:
-            await services.readers.run(services.keys.refresh)
+            await services.queries.run(services.keys.refresh)
         return caller.key is None or services.keys.get(caller.key.key_id) is not None
 
     async def events() -> AsyncIterator[bytes]:

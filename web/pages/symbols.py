@@ -66,7 +66,7 @@ async def find(
 ) -> HTMLResponse:
     """Symbols and boards by a part of their code or name."""
     looks = looks_of(request)
-    known = await services_of(request).readers.run(looks.named.get)
+    known = await services_of(request).queries.run(looks.named.get)
     found = find_named(known, q, _SHOWN)
     template = "part/found.html" if is_partial(request) else "symbols.html"
     return page(request, caller, template, found=found, q=q, known=len(known), shown=_SHOWN)
@@ -83,7 +83,7 @@ async def show(
 ) -> HTMLResponse:
     """A symbol's page; its bars are asked of the API by the page's script."""
     services, looks = services_of(request), looks_of(request)
-    known = await services.readers.run(looks.named.get)
+    known = await services.queries.run(looks.named.get)
     subject = await services.readers.run(_subject, services.runtime, known, symbol)
     chosen = {"period": period, "adjust": adjust, "method": method}
     return page(
