@@ -72,8 +72,10 @@ def test_every_page_asks_whoever_has_no_key_to_log_in(web_app: WebApp) -> None:
         answer = httpx.get(web_app.url + path, headers=HTML)
         assert answer.status_code == 303, path
         assert answer.headers["location"].startswith("/login?to=%2F")
-    part = httpx.get(f"{web_app.url}/overview/freshness", headers={"HX-Request": "true"})
-    assert (part.status_code, part.headers["hx-redirect"]) == (204, "/login")
+    script = {"HX-Request": "true", "HX-Current-URL": f"{web_app.url}/boards?kind=concept"}
+    part = httpx.get(f"{web_app.url}/overview/freshness", headers=script)
+    told = (part.status_code, part.headers["hx-redirect"])
+    assert told == (204, "/login?to=%2Fboards%3Fkind%3Dconcept")
 
 
 def test_a_key_that_opens_nothing_is_refused_and_sets_no_cookie(web_app: WebApp) -> None:

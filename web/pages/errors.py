@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -67,7 +67,9 @@ def is_for_people(request: Request) -> bool:
 def _to_login(request: Request) -> Response:
     """Where a key is asked for, and back from there; a part of a page leaves the whole page."""
     if "hx-request" in request.headers:
-        return Response(status_code=204, headers={"HX-Redirect": "/login"})
+        shown = urlsplit(request.headers.get("hx-current-url", "/"))
+        back = quote(shown.path + (f"?{shown.query}" if shown.query else ""), safe="")
+        return Response(status_code=204, headers={"HX-Redirect": f"/login?to={back}"})
     query = f"?{request.url.query}" if request.url.query else ""
     back = request.url.path + query if request.method == "GET" else "/"
     return RedirectResponse(f"/login?to={quote(back, safe='')}", 303)

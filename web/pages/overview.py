@@ -8,9 +8,9 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from market.errors import QuantsyncError
-from pipeline.attaching import is_up
+from pipeline.attaching import is_own, is_up
 from pipeline.diagnosis import examine, outlook
-from pipeline.findings import OK, Finding
+from pipeline.findings import ERROR, OK, Finding
 from pipeline.forecasting import Foreseen
 from pipeline.lateness import Freshness
 from pipeline.monitor_link import Monitor, find_monitor
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 router = pages()
 
 _RUNNING_SHOWN, _ENDED_SHOWN = 20, 8
+_OF_THE_STACK = ("broker", "backend", "budget", "beat")
+"""What is said of parts that an embedded stack brings with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +154,18 @@ def _front(runtime: Runtime, looks: Looks) -> Front:
 
 def _services(runtime: Runtime) -> Services:
     settings = runtime.settings
-    inspection, unreachable = None, ""
-    if settings.is_embedded and not is_up(settings):
-        unreachable = f"nothing runs in {settings.home}: `quantsync up` starts a stack"
-    else:
-        from pipeline.inspecting import inspect_workers  # noqa: PLC0415  (Celery)
-
-        try:
-            inspection = inspect_workers()
-        except QuantsyncError as error:
-            unreachable = error.message
+    monitor = find_monitor(settings.flower_url)
     findings = examine(runtime)
     wrong = [each for each in findings if each.level != OK]
-    return Services(
-        inspection, unreachable, wrong, len(findings), find_monitor(settings.flower_url)
-    )
+    if is_own(settings) and not is_up(settings):
+        nothing = Finding(
+            "stack", ERROR, f"nothing runs in {settings.home}", "`quantsync up` starts it"
+        )
+        rest = [each for each in wrong if each.what not in _OF_THE_STACK]
+        return Services(None, "", [nothing, *rest], len(findings), monitor)
+    from pipeline.inspecting import inspect_workers  # noqa: PLC0415  (Celery)
+
+    try:
+        return Services(inspect_workers(), "", wrong, len(findings), monitor)
+    except QuantsyncError as error:
+        return Services(None, error.message, wrong, len(findings), monitor)
