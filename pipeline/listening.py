@@ -50,7 +50,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
         AddressInUseError: The address is taken, or none of this machine's.
     """
     kind = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(kind, socket.SOCK_STREAM)
+    # The protocol is named: asyncio sends small parts at once on sockets that say they are TCP.
+    bound = socket.socket(kind, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
