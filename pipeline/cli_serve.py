@@ -42,7 +42,7 @@ def _up(
     that; `quantsync schedule` prints them all.
     """
     from pipeline.embedded import EmbeddedStack  # noqa: PLC0415
-    from pipeline.listening import check_free  # noqa: PLC0415
+    from pipeline.listening import check_free, check_guarded  # noqa: PLC0415
     from pipeline.runtime import SIMULATOR, Runtime  # noqa: PLC0415
     from pipeline.settings import use_settings  # noqa: PLC0415
     from pipeline.stack import simulator_arguments  # noqa: PLC0415
@@ -57,6 +57,7 @@ def _up(
     serves = settings.web_up if web is None else web
     if serves:
         check_free(settings.web_listen)
+        check_guarded(lambda: Runtime(settings).database, settings.web_listen)
     with EmbeddedStack(
         settings,
         simulator=arguments,

@@ -2,8 +2,13 @@
 
 import ipaddress
 import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from market.errors import QuantsyncError, UsageError
+from market.errors import ConfigurationError, QuantsyncError, UsageError
+
+if TYPE_CHECKING:
+    from storage.database import Database
 
 _LAST_PORT = 65_535
 
@@ -50,7 +55,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
         AddressInUseError: The address is taken, or none of this machine's.
     """
     kind = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(kind, socket.SOCK_STREAM)
+    # The protocol is named: asyncio sends small parts at once on sockets that say they are TCP.
+    bound = socket.socket(kind, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
@@ -72,6 +78,29 @@ def check_free(listen: str) -> None:
         AddressInUseError: It is taken, or none of this machine's.
     """
     bound_socket(*read_address(listen, expose=True)).close()
+
+
+def check_guarded(database: "Callable[[], Database]", listen: str) -> None:
+    """Make sure that an address which others can reach is guarded by a key.
+
+    Args:
+        database: Gives the database; asked only where that matters.
+        listen: Where the web application is to listen.
+
+    Raises:
+        ConfigurationError: It is not: there is no key that opens anything.
+        StorageError: It is not known: the database is away.
+    """
+    if is_loopback(read_address(listen, expose=True)[0]):
+        return
+    from storage.api_keys import ApiKeys  # noqa: PLC0415  (most addresses are loopback)
+
+    if not any(key.revoked_at is None for key in ApiKeys(database()).all()):
+        raise ConfigurationError(
+            f"WEB_LISTEN={listen}: others could reach it, and there is no key: `quantsync keys "
+            "create --scope operate` makes one",
+            {"listen": listen},
+        )
 
 
 def is_loopback(host: str) -> bool:

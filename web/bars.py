@@ -123,7 +123,7 @@ class Bars:
         is_plain = query.adjust is Adjustment.NONE and query.as_of is None
         if not is_plain or query.period in AGGREGATED_FROM:
             return None
-        if not self._slices.is_fresh(query.dataset, query.period):
+        if not self._slices.is_at_hand(query.dataset, query.period):
             return None
         tag = self._tag(ask, _Adjusted({}))
         return self._known(ask, tag) or self._answers.get(tag)
@@ -187,7 +187,7 @@ class Bars:
 
     @staticmethod
     def _known(ask: Ask, tag: str) -> Answer | None:
-        return Answer(tag, None) if tag in ask.known or "*" in ask.known else None
+        return Answer(tag, None) if tag in ask.known else None
 
     def _adjusted(self, query: KlineQuery) -> _Adjusted:
         """How to adjust; where the database is away, by the ex-rights that the lake has."""
@@ -236,6 +236,7 @@ class Bars:
     def close(self) -> None:
         """Read no more."""
         self._aliases.close()
+        self._slices.close()
         self._queries.shutdown(wait=False, cancel_futures=True)
 
 

@@ -64,4 +64,5 @@ class Services:
         """Let the threads go and close the database."""
         for each in (self.readers, self.queries, self.writers, self.lookers, self.keys, self.bars):
             each.close()
-        self.runtime.database.dispose()
+        if "database" in vars(self.runtime):  # it may never have been reached
+            self.runtime.database.dispose()

@@ -7,11 +7,8 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from market.errors import ConfigurationError
-from pipeline.listening import bound_socket, is_loopback, listen_text, read_address
-from pipeline.runtime import Runtime
+from pipeline.listening import bound_socket, check_guarded, listen_text, read_address
 from pipeline.settings import Settings
-from storage.api_keys import ApiKeys
 from web.connections import bounded_protocol
 
 log = logging.getLogger(__name__)
@@ -32,23 +29,6 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def refuse_exposure(runtime: Runtime, host: str, listen: str) -> None:
-    """Make sure that an address others can reach is guarded by a key.
-
-    Raises:
-        ConfigurationError: It is not: no key was ever made.
-        StorageError: It is not known: the database is away.
-    """
-    if is_loopback(host):
-        return
-    if not any(key.revoked_at is None for key in ApiKeys(runtime.database).all()):
-        raise ConfigurationError(
-            f"WEB_LISTEN={listen}: others could reach it, and there is no key: `quantsync keys "
-            "create --scope operate` makes one",
-            {"listen": listen},
-        )
-
-
 def serve(settings: Settings, listen: str) -> None:
     """Serve until a signal to stop.
 
@@ -62,7 +42,7 @@ def serve(settings: Settings, listen: str) -> None:
     listening.listen(_BACKLOG)
     _raise_file_limit()
     app = create_app(settings)
-    refuse_exposure(app.state.services.runtime, host, listen)
+    check_guarded(lambda: app.state.services.runtime.database, listen)
     log.info("http://%s", listen_text(*listening.getsockname()[:2]))
     config = uvicorn.Config(
         app,

@@ -120,10 +120,12 @@ def serving(home: Path, symbols: list[str]) -> Iterator[Served]:
 def _await(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
     deadline = time.monotonic() + _START_S
     while True:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
-            # S310: the address of the process above.
-            with urllib.request.urlopen(f"http://{address}/healthz", timeout=5):
-                return
+        # S310: the address of the process that was started.
+        with (
+            contextlib.suppress(urllib.error.URLError, ConnectionError),
+            urllib.request.urlopen(f"http://{address}/healthz", timeout=5),
+        ):
+            return
         if process.poll() is not None or time.monotonic() > deadline:
             raise NotServingError(f"the web application did not start:\n{log.read_text()}")
         time.sleep(0.05)

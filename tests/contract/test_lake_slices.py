@@ -14,6 +14,7 @@ from storage import lake_slices
 from storage.lake import Lake
 from storage.lake_slices import LakeSlices
 from tests.fixtures.bars import bars_of, daily_bar
+from tests.fixtures.cli import wait_for
 
 NAMES = ["600519.SH", "000001.SZ", "300750.SZ"]
 DAYS = [date(year, month, 7) for year in (2023, 2024, 2025) for month in (3, 8, 11)]
@@ -21,12 +22,14 @@ DAILY = (Dataset.KLINE, Period.DAILY)
 
 
 class Counting(Lake):
-    """A lake that notes what is read of it."""
+    """A lake that notes what is read of it, and can be held up."""
 
     reads: list[tuple[str, ...]]
+    held: threading.Event
 
     def read(self, *what: object, **how: object) -> pa.Table:
         """Note it, and read."""
+        assert self.held.wait(10)
         self.reads.append(tuple(how["names"]))  # type: ignore[arg-type]
         return super().read(*what, **how)  # type: ignore[arg-type]
 
@@ -35,9 +38,11 @@ class Counting(Lake):
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counting:
     """Three symbols in three years; files are looked at anew each time."""
     monkeypatch.setattr(lake_slices, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(lake_slices, "STALE_S", 0.0)
     monkeypatch.setattr(lake_slices, "_SHARE_OF_TIME", 0.0)
     lake = Counting(tmp_path / "lake")
-    lake.reads = []
+    lake.reads, lake.held = [], threading.Event()
+    lake.held.set()
     rows = [daily_bar(name, day, close=10.0 + at) for at, name in enumerate(NAMES) for day in DAYS]
     lake.write(*DAILY, bars_of(rows))
     return lake
@@ -72,12 +77,37 @@ def test_what_was_read_is_not_read_again_until_its_file_changes(lake: Counting) 
     before = slices.version(*DAILY)
 
     lake.write(*DAILY, bars_of([daily_bar(NAMES[0], date(2025, 12, 1), close=99.0)]))
-    assert slices.version(*DAILY) != before
     lake.reads.clear()
+    assert slices.version(*DAILY) != before
     for name in NAMES:
         found = slices.read(*DAILY, names=[name])
         assert found.to_pylist() == Lake.read(lake, *DAILY, names=[name]).to_pylist()
     assert [sorted(names) for names in lake.reads] == [sorted(NAMES)]
+
+
+def test_while_a_changed_file_is_read_what_was_there_before_is_shown(
+    lake: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it, and whoever asks gets the bars and the version of one file."""
+    monkeypatch.setattr(lake_slices, "STALE_S", 30.0)
+    slices = LakeSlices(lake, 1 << 20)
+    before = slices.read(*DAILY, names=[NAMES[0]])
+    version = slices.version(*DAILY)
+    lake.write(*DAILY, bars_of([daily_bar(NAMES[0], date(2025, 12, 1), close=99.0)]))
+    lake.held.clear()
+    lake.reads.clear()
+
+    for _ in range(3):
+        assert slices.read(*DAILY, names=[NAMES[0]]).equals(before)
+        assert slices.version(*DAILY) == version
+    lake.held.set()
+
+    def is_shown() -> bool:
+        return bool(slices.read(*DAILY, names=[NAMES[0]]).num_rows == len(DAYS) + 1)
+
+    wait_for("the new file", is_shown, 5)
+    assert slices.version(*DAILY) != version
+    assert lake.reads == [(NAMES[0],)]
 
 
 def test_many_threads_read_a_changed_file_once(lake: Counting) -> None:

@@ -54,12 +54,13 @@ def test_flower_does_not_start_without_a_user_and_a_password(
 class Open(BaseHTTPRequestHandler):
     """A monitor that lets everybody in."""
 
-    def do_GET(self) -> None:  # noqa: N802  (the library's name)
+    def do_GET(self) -> None:
+        """Answer without asking who it is."""
         self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        pass
+        """Say nothing."""
 
 
 def test_the_page_says_of_a_monitor_whether_it_is_there_and_whether_it_is_guarded() -> None:
