@@ -16,10 +16,13 @@ RUN = RunStatus(
 
 
 class Clock:
+    """A clock that is set by hand."""
+
     def __init__(self) -> None:
         self.at = 0.0
 
     def __call__(self) -> float:
+        """Seconds."""
         return self.at
 
 
