@@ -11,9 +11,10 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from admin_tasks.message import compose, read_attachments
+from admin_tasks.message import read_attachments
 from market.errors import UsageError
 from pipeline.broker import BrokerUnreachableError, check_broker
+from pipeline.emailing import composed
 from pipeline.readiness import check_results
 from pipeline.reconcile import mend
 from pipeline.runs import begin_run
@@ -129,14 +130,7 @@ def ask_for_email(runtime: Runtime, words: Mapping[str, Any], task_id: str | Non
         UsageError: It cannot be meant.
         BrokerUnreachableError: The broker does not answer; nothing was sent.
     """
-    email = compose(
-        words["to"],
-        words["subject"],
-        words["body"],
-        html=words["html"],
-        attachments=words["attachments"],
-        key=words["key"],
-    )
+    email = composed(words)
     read_attachments(email.attachments, runtime.settings.reports_path)
     return _send("admin_tasks.send_email", dict(words), task_id)
 

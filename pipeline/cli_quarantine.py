@@ -8,10 +8,8 @@ import typer
 from rich.table import Table
 
 from ingest.validation import RULES
-from market.boards import parse_board_code
 from market.errors import UsageError
 from market.periods import parse_fetched_period
-from market.symbols import parse_symbol
 from pipeline import output
 from pipeline.options import From, Json, To, read_day
 from pipeline.quarantine_deciding import (
@@ -23,7 +21,7 @@ from pipeline.quarantine_deciding import (
     drop,
     read_ids,
 )
-from pipeline.quarantining import decider
+from pipeline.quarantining import decider, read_name
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
 from storage.kline_quarantine import BarDecision, BarEntry, BarFilter, BarQuarantine
@@ -79,7 +77,7 @@ def _list(
     if rule is not None and rule not in RULES:
         raise UsageError(f"--rule {rule!r} is no rule: use one of {', '.join(RULES)}")
     database = Runtime(read_settings()).database
-    name = None if subject is None else _subject(subject)
+    name = None if subject is None else read_name(subject)
     bars: list[BarEntry] = []
     lists: list[ListEntry] = []
     bar_status, list_status = _statuses(status)
@@ -114,12 +112,6 @@ def _statuses(text: str) -> tuple[BarDecision | None, QuarantineStatus | None]:
     if text not in list(QuarantineStatus):
         raise UsageError(f"--status {text!r}: use {', '.join(QuarantineStatus)} or all")
     return (BarDecision(text) if text in list(BarDecision) else None), QuarantineStatus(text)
-
-
-def _subject(text: str) -> str:
-    if text.endswith("_boards") or text == "symbols":
-        return text
-    return parse_board_code(text) if text.upper().startswith("BK") else str(parse_symbol(text))
 
 
 def _print_entries(bars: Sequence[BarEntry], lists: Sequence[ListEntry]) -> None:

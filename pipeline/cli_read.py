@@ -15,7 +15,6 @@ from rich.table import Table
 from market.adjustments import Adjustment
 from market.bars import BarState
 from market.boards import parse_board_code
-from market.clock import SystemClock
 from market.errors import UsageError
 from market.periods import parse_period
 from market.sessions import Window
@@ -36,6 +35,7 @@ from pipeline.kline_reading import (
     reader_for,
     what_to_sync,
 )
+from pipeline.member_reading import check_past, read_members
 from pipeline.options import From, Json, To, read_day
 from pipeline.pacing_reading import read_pacing
 from pipeline.pacing_view import pacing_json, pacing_lines
@@ -235,21 +235,9 @@ def _boards(
 
 
 def _print_members(runtime: Runtime, board: str, on: date | None, *, as_json: bool) -> None:
-    today = SystemClock().now().date()
-    if on is not None and on > today:
-        raise UsageError(f"--on {on} is in the future: today is {today} in Shanghai")
-    day = on or date.max
-    answer = runtime.catalog.members(board, day)
+    check_past(on, f"--on {on}")
+    answer = read_members(runtime, board, on)
     known_from, known_to = answer.known_from, answer.known_to
-    if known_from is None or day < known_from:
-        since = (
-            f"known since {known_from}" if known_from else "not synchronised yet, or there are none"
-        )
-        raise NothingHeldError(
-            f"the members of {board} on {on or today} are not known: they are {since}, and the "
-            "upstream tells today's members only",
-            {"board": board},
-        )
     rows = [{"symbol": m.symbol, "name": m.name} for m in answer.members]
     if on is not None and known_to is not None and on > known_to:
         output.messages.print(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from admin_tasks.email import deliver
-from admin_tasks.message import MAX_RECIPIENTS, compose
+from admin_tasks.message import MAX_RECIPIENTS, Email, compose
 from market.errors import QuantsyncError
 from pipeline.mailing import mailing_of
 from pipeline.runtime import Runtime
@@ -74,6 +74,22 @@ def interruption(runtime: Runtime, key: str, asked: Sequence[str], words: Sequen
     )
 
 
+def composed(words: Mapping[str, Any]) -> Email:
+    """The email that the arguments of the task ``admin_tasks.send_email`` ask for.
+
+    Raises:
+        InvalidEmailError: It cannot be meant.
+    """
+    return compose(
+        words["to"],
+        words["subject"],
+        words["body"],
+        html=words["html"],
+        attachments=words["attachments"],
+        key=words["key"],
+    )
+
+
 def send_here(
     runtime: Runtime, words: Mapping[str, Any], say: Callable[[str], None]
 ) -> dict[str, Any]:
@@ -90,14 +106,7 @@ def send_here(
     Raises:
         QuantsyncError: It cannot be sent at all: no server configured, a wrong file.
     """
-    email = compose(
-        words["to"],
-        words["subject"],
-        words["body"],
-        html=words["html"],
-        attachments=words["attachments"],
-        key=words["key"],
-    )
+    email = composed(words)
     mailing = mailing_of(runtime)
     request = uuid.uuid4().hex
     while True:

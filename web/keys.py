@@ -4,7 +4,9 @@ The keys are read from the database at most once a second. Where it is away, tho
 opening what can be read without it, and nothing is written.
 """
 
+import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -16,9 +18,12 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 from pipeline.listening import is_loopback
 from pipeline.runtime import Runtime
 from storage.api_keys import ApiKey, ApiKeys, Scope, split_key
+from storage.errors import StorageError
 from web.problems import ForbiddenError, UnauthorizedError
 from web.sessions import COOKIE, CSRF_HEADER, Session
 from web.snapshots import Snapshot
+
+log = logging.getLogger(__name__)
 
 _FRESH_S = 1.0
 _NOTE_EVERY_S = 60.0
@@ -68,6 +73,7 @@ class KeyRing:
         self._snapshot = Snapshot(self._read, _FRESH_S, "the keys")
         self._used: dict[str, float] = {}
         self._to_note: set[str] = set()
+        self._notes = ThreadPoolExecutor(1, thread_name_prefix="notes")
 
     @property
     def is_fresh(self) -> bool:
@@ -85,13 +91,20 @@ class KeyRing:
     def close(self) -> None:
         """Read no more."""
         self._snapshot.close()
+        self._notes.shutdown(wait=False)
 
     def _read(self) -> dict[str, ApiKey]:
-        keys = ApiKeys(self._runtime.database)
         if self._to_note:
-            keys.note_use(sorted(self._to_note))
-            self._to_note.clear()
-        return {key.key_id: key for key in keys.all()}
+            noted, self._to_note = self._to_note, set()
+            self._notes.submit(self._note_use, noted)
+        return {key.key_id: key for key in ApiKeys(self._runtime.database).all()}
+
+    def _note_use(self, key_ids: set[str]) -> None:
+        """Apart from reading them: writing may have to wait for a commit of bars."""
+        try:
+            ApiKeys(self._runtime.database).note_use(sorted(key_ids))
+        except StorageError as error:
+            log.warning("the last use of %s is not noted: %s", ", ".join(key_ids), error)
 
     @property
     def _keys(self) -> dict[str, ApiKey] | None:
@@ -161,7 +174,7 @@ async def identify(request: Request, key_text: str | None) -> Caller:
     services = request.app.state.services
     ring: KeyRing = services.keys
     if not ring.is_fresh:
-        await services.lookers.run(ring.refresh)
+        await services.snapshots.run(ring.refresh)
     if key_text is not None:
         key = ring.opened_by(key_text)
         if key is None:

@@ -32,6 +32,8 @@ class Services:
         bars: Bars as they are answered, with what was read and written of them lately.
         known_asks: What requests for bars mean, by their words.
         lookers: Where it is looked whether parts answer.
+        snapshots: Where small things are waited for that are read in threads of their own: none
+            of them waits long, and nothing else must keep them waiting.
         watcher: Runs that event streams listen to.
         stopping: Set when the process is to end, for answers that go on.
     """
@@ -43,6 +45,7 @@ class Services:
         self.queries = Pool("query", settings.web_readers, 8 * settings.web_readers, 15.0)
         self.writers = Pool("write", _WRITERS, _WAITING, 60.0)
         self.lookers = Pool("look", _LOOKERS, _WAITING, 15.0)
+        self.snapshots = Pool("refresh", _LOOKERS, 8 * _WAITING, 15.0)
         self.keys = KeyRing(runtime)
         self.bars = Bars(runtime, settings.web_cache_mib << 20)
         self.known_asks = KnownAsks()
@@ -62,7 +65,8 @@ class Services:
 
     def close(self) -> None:
         """Let the threads go and close the database."""
-        for each in (self.readers, self.queries, self.writers, self.lookers, self.keys, self.bars):
+        pools = (self.readers, self.queries, self.writers, self.lookers, self.snapshots)
+        for each in (*pools, self.keys, self.bars):
             each.close()
         if "database" in vars(self.runtime):  # it may never have been reached
             self.runtime.database.dispose()

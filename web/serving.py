@@ -8,6 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from pipeline.listening import bound_socket, check_guarded, listen_text, read_address
+from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from web.connections import bounded_protocol
 
@@ -35,14 +36,14 @@ def serve(settings: Settings, listen: str) -> None:
     Raises:
         QuantsyncError: It cannot be served there, or must not be.
     """
-    from web.app import create_app  # noqa: PLC0415  (the app: after the address is known to be free)
-
     host, port = read_address(listen, expose=True)
     listening = bound_socket(host, port)
     listening.listen(_BACKLOG)
+    check_guarded(lambda: Runtime(settings).database, listen)
     _raise_file_limit()
+    from web.app import create_app  # noqa: PLC0415  (what is wrong with the address is told before)
+
     app = create_app(settings)
-    check_guarded(lambda: app.state.services.runtime.database, listen)
     log.info("http://%s", listen_text(*listening.getsockname()[:2]))
     config = uvicorn.Config(
         app,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -9,10 +10,11 @@ from dataclasses import dataclass, field
 
 from market.errors import QuantsyncError
 from pipeline.runtime import Runtime
-from storage.errors import StorageError
 from storage.run_records import RunStatus
 from web.pools import Pool
 from web.problems import BusyError
+
+log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.5
 _TELL_EVERY_S = 5.0
@@ -149,10 +151,11 @@ class RunWatcher:
             away, status = None, run.status
             try:
                 status = await self._queries.run(self._runtime.ledger.status, run_id)
-            except (StorageError, BusyError) as error:
-                away = error.message
             except QuantsyncError as error:
                 away = error.message
+            except Exception:
+                log.exception("run %s cannot be watched", run_id)
+                away = "the run cannot be read: the server's log has the traceback"
             if _is_news(run, status, away):
                 run.version += 1
                 run.told_at = time.monotonic()

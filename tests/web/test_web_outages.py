@@ -1,13 +1,14 @@
 """The broker or the database away: what can be read is, what writes says why, all comes back."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from pipeline.bench.redis_server import RedisServer
-from storage.api_keys import Scope
 from storage.database import Database
 from storage.ledger import Ledger
 from tests.fixtures.cli import wait_for
@@ -102,6 +103,36 @@ def with_a_silent_database(app: WebApp, database: TcpProxy) -> None:
     wait_for("all parts", lambda: not away(app), 15)
 
 
+@contextlib.contextmanager
+def on_postgresql(
+    folder: Path,
+    redis: RedisServer,
+    settings: dict[str, str],
+    url: str,
+    unix_socket: tuple[str, str],
+) -> Iterator[tuple[WebApp, TcpProxy, TcpProxy, Ledger]]:
+    """An application behind proxies: to PostgreSQL, and to Redis."""
+    direct = Database(url)
+    direct.migrate()
+    home = folder / "home"
+    home.mkdir()
+    keys = fill_home(home, direct)
+    path, name = unix_socket
+    with proxied(path) as sql, proxied(redis.port) as broker:
+        own = {
+            "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{sql.port}/{name}",
+            "CELERY_BROKER_URL": f"redis://127.0.0.1:{broker.port}/3",
+            "CELERY_RESULT_BACKEND": f"redis://127.0.0.1:{broker.port}/4",
+        }
+        with serving(home, keys, **settings | own) as app:
+            assert away(app) == set()
+            assert app.get(f"/api/v1/klines/{MOUTAI}").status_code == 200
+            yield app, sql, broker, Ledger(direct)
+            assert app.process.poll() is None
+            assert "Traceback" not in app.log.read_text(), app.log.read_text()
+    direct.dispose()
+
+
 def test_what_is_away_stops_only_what_needs_it_and_all_comes_back(
     tmp_path: Path,
     redis_process: RedisServer,
@@ -110,26 +141,20 @@ def test_what_is_away_stops_only_what_needs_it_and_all_comes_back(
     postgresql_socket: tuple[str, str],
 ) -> None:
     """One process through all of it; it is never restarted."""
-    direct = Database(postgresql_url)
-    direct.migrate()
-    home = tmp_path / "home"
-    home.mkdir()
-    keys = fill_home(home, direct)
-    path, name = postgresql_socket
-    with proxied(path) as sql, proxied(redis_process.port) as broker:
-        settings = {
-            **web_settings,
-            "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{sql.port}/{name}",
-            "CELERY_BROKER_URL": f"redis://127.0.0.1:{broker.port}/3",
-            "CELERY_RESULT_BACKEND": f"redis://127.0.0.1:{broker.port}/4",
-        }
-        with serving(home, keys, **settings) as app:
-            assert away(app) == set()
-            assert app.get(f"/api/v1/klines/{MOUTAI}").status_code == 200
-            without_broker(app, broker, Ledger(direct))
-            without_database(app, sql)
-            with_a_silent_database(app, sql)
-            assert app.process.poll() is None
-            assert "Traceback" not in app.log.read_text(), app.log.read_text()
-    direct.dispose()
-    assert set(keys) == set(Scope)
+    where = (tmp_path, redis_process, web_settings, postgresql_url, postgresql_socket)
+    with on_postgresql(*where) as (app, sql, broker, ledger):
+        without_broker(app, broker, ledger)
+        without_database(app, sql)
+
+
+@pytest.mark.lengthy
+def test_a_database_that_says_nothing_keeps_no_reader_of_the_lake_waiting(
+    tmp_path: Path,
+    redis_process: RedisServer,
+    web_settings: dict[str, str],
+    postgresql_url: str,
+    postgresql_socket: tuple[str, str],
+) -> None:
+    where = (tmp_path, redis_process, web_settings, postgresql_url, postgresql_socket)
+    with on_postgresql(*where) as (app, sql, _broker, _ledger):
+        with_a_silent_database(app, sql)

@@ -68,7 +68,7 @@ def try_everything(web_app: WebApp, examples: int) -> Counter[tuple[str, int]]:
 
 
 def test_every_answer_fits_its_schema(web_app: WebApp) -> None:
-    found = try_everything(web_app, 6)
+    found = try_everything(web_app, 3)
     asked = {label for label, _ in found}
     fine = {label for label, status in found if status < 300}
     paths = web_app.get("/api/v1/openapi.json").json()["paths"]
@@ -78,5 +78,6 @@ def test_every_answer_fits_its_schema(web_app: WebApp) -> None:
 
 
 @pytest.mark.lengthy
+@pytest.mark.timeout(1800)
 def test_every_answer_of_many_fits_its_schema(web_app: WebApp) -> None:
-    assert sum(try_everything(web_app, 300).values()) > 3000
+    assert sum(try_everything(web_app, 60).values()) > 1500

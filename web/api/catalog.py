@@ -7,14 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from market.boards import BoardKind, parse_board_code
+from market.boards import BoardKind, InvalidBoardError, parse_board_code
 from market.clock import SystemClock
 from market.errors import UsageError
-from pipeline.board_reading import members_on
+from pipeline.member_reading import check_past, read_members
 from pipeline.runtime import Runtime
 from storage.catalog import Members
 from web.api.parameters import LOOK_UP_PROBLEMS, READ_PROBLEMS, BoardPath, Day
 from web.keys import Reader
+from web.problems import NotHeldError, UnprocessableError
 
 router = APIRouter(prefix="/api/v1", tags=["catalog"])
 
@@ -163,20 +164,30 @@ async def members(
     on: Annotated[Day | None, Query(description="Default: today.", examples=["2025-12-31"])] = None,
 ) -> BoardMembers:
     """As the lists showed them; a day before the first list, or after today, is not known."""
-    today = SystemClock().now().date()
-    day = on or today
-    if day > today:
-        raise UsageError(
-            f"on={day} is in the future: today is {today} in Shanghai", {"field": "query.on"}
-        )
+    if on is not None:
+        _check_past(on)
     services = request.app.state.services
     board = parse_board_code(code)
-    found: Members = await services.queries.run(members_on, services.runtime, board, day)
+    found: Members = await services.queries.run(_members, services.runtime, board, on)
     assert found.known_from is not None
     return BoardMembers(
         board=board,
-        on=day,
+        on=on or SystemClock().now().date(),
         known_from=found.known_from,
         known_to=found.known_to,
         members=[BoardMember(symbol=m.symbol, name=m.name) for m in found.members],
     )
+
+
+def _check_past(on: date) -> None:
+    try:
+        check_past(on, f"on={on}")
+    except UsageError as error:
+        raise UnprocessableError(error.message, {"field": "query.on"}) from None
+
+
+def _members(runtime: Runtime, board: str, on: date | None) -> Members:
+    try:
+        return read_members(runtime, board, on)
+    except InvalidBoardError as error:
+        raise NotHeldError(error.message, error.context) from None

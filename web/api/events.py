@@ -51,7 +51,7 @@ async def events(request: Request, caller: Reader, run_id: RunPath) -> Response:
     async def stream() -> AsyncIterator[bytes]:
         async for each in watcher.events(status, _document, still_open):
             if not services.keys.is_fresh:
-                await services.queries.run(services.keys.refresh)
+                await services.snapshots.run(services.keys.refresh)
             yield each
 
     return EventStream(stream(), partial(watcher.leave, caller.name))

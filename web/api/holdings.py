@@ -8,13 +8,11 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 
 from market.bars import Dataset
-from market.boards import parse_board_code
-from market.errors import CalendarRangeError, ConfigurationError
 from market.periods import FETCHED_PERIODS, Period
-from market.symbols import parse_symbol
 from pipeline.freshness import read_held
-from pipeline.gap_runs import latest_settled
+from pipeline.gap_runs import settled_if_told
 from pipeline.kline_query import read_subject
+from pipeline.quarantining import read_name
 from pipeline.runtime import Runtime
 from storage.aliases import read_aliases
 from storage.coverage import read_coverage_of
@@ -136,7 +134,7 @@ async def coverage(request: Request, _caller: Reader, symbol: _Subject = None) -
 
 def _coverage(runtime: Runtime, symbol: str | None) -> Coverage:
     rows = read_held(runtime.database)
-    settled = _settled(runtime)
+    settled = settled_if_told(runtime)
     held = [
         Held.model_validate(
             asdict(row)
@@ -160,14 +158,6 @@ def _coverage(runtime: Runtime, symbol: str | None) -> Coverage:
     return Coverage(settled=settled, held=held, symbol=name, coverage=found)
 
 
-def _settled(runtime: Runtime) -> date | None:
-    """The latest settled session; None where the market's clock, a simulator's, does not answer."""
-    try:
-        return latest_settled(runtime, runtime.settings.quantsync_upstream)
-    except (ConfigurationError, CalendarRangeError):
-        return None
-
-
 @router.get("/quarantine", summary="What was not taken, and why", responses=READ_PROBLEMS)
 async def quarantine(
     request: Request,
@@ -181,7 +171,7 @@ async def quarantine(
 ) -> Quarantine:
     """Bars that break a rule, and lists that are not proven whole."""
     services = request.app.state.services
-    name = None if subject is None else _subject_of(subject)
+    name = None if subject is None else read_name(subject)
     wanted = None if status == "all" else QuarantineStatus(status)
     bars: list[BarEntry] = []
     lists: list[ListEntry] = []
@@ -193,12 +183,6 @@ async def quarantine(
     if what != "bars":
         lists = await services.queries.run(_lists, services.runtime, name, wanted, limit)
     return Quarantine(bars=[_bar(each) for each in bars], lists=[_list(each) for each in lists])
-
-
-def _subject_of(text: str) -> str:
-    if text.endswith("_boards") or text == "symbols":
-        return text
-    return parse_board_code(text) if text.upper().startswith("BK") else str(parse_symbol(text))
 
 
 def _bars(runtime: Runtime, wanted: BarFilter, limit: int) -> list[BarEntry]:

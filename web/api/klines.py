@@ -150,7 +150,7 @@ async def klines(
     services = request.app.state.services
     bars = services.bars
     if not bars.aliases_are_fresh:
-        await services.lookers.run(bars.aliases)
+        await services.snapshots.run(bars.aliases)
     dataset, name = _subject(symbol, bars.aliases)
     check_adjustable(dataset, name, adjust)
     query = KlineQuery(

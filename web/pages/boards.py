@@ -14,7 +14,8 @@ from market.bars import Dataset
 from market.boards import BoardKind, parse_board_code
 from market.errors import UsageError
 from market.sessions import Window
-from pipeline.board_reading import members_on
+from pipeline.kline_query import NothingHeldError
+from pipeline.member_reading import read_members
 from pipeline.runtime import Runtime
 from storage.board_history import BoardChange, board_changes, taxonomies
 from storage.catalog import BoardRow, Members
@@ -182,11 +183,13 @@ def heat_of(change: float) -> int:
 
 def _board(runtime: Runtime, looks: Looks, code: str, day: date | None) -> BoardPage:
     row = next((b for b in runtime.catalog.boards(active_only=False) if b.code == code), None)
+    if row is None:
+        raise NothingHeldError(
+            f"no board {code} is known: `quantsync boards` lists those that are", {"board": code}
+        )
     latest = _latest(looks, Dataset.KLINE)
-    known_to = None if row is None else row.members_on
-    chosen = day or known_to or looks.freshness.get()[0]
-    found = members_on(runtime, code, chosen)
-    assert row is not None  # members are known of boards alone
+    chosen = day or row.members_on or looks.freshness.get()[0]
+    found = read_members(runtime, code, chosen)
     session = runtime.calendar.session_on_or_before(min(chosen, latest or chosen))
     names = {member.symbol: member.name or "" for member in found.members}
     moves = read_moves(runtime.lake, session, runtime.calendar, names)
