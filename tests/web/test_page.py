@@ -266,6 +266,22 @@ def test_a_bar_in_quarantine_is_dropped_by_whoever_is_named(reader: Reader, stac
     assert entry.about["decision"] == "drop"
 
 
+def test_a_symbol_is_found_while_its_name_is_typed(reader: Reader) -> None:
+    """From anywhere, by the key that goes to the search; then letter by letter."""
+    page = reader.page
+    reader.open("/boards")
+    page.keyboard.press("/")
+    page.keyboard.type("6")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/symbols?q=6")
+    reader.open("/symbols")
+    page.locator("#q").press_sequentially("茅台")
+    page.wait_for_selector("#found li:only-child")
+    assert page.locator("#found a").inner_text().split() == [MOUTAI, "贵州茅台"]
+    page.locator("#q").fill("nobody")
+    page.wait_for_selector("text=Nothing is called “nobody”")
+
+
 def test_a_report_is_shown_as_it_was_made_and_runs_no_script(reader: Reader) -> None:
     reader.open("/reports")
     reader.page.click("text=Page")
