@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from market.clock import EXCHANGE_TZ, in_shanghai
 from web.pages.texts import Texts
@@ -70,19 +70,10 @@ class Formats:
         found = _aware(value)
         return MISSING if found is None else f"{found:%m-%d %H:%M}"
 
-    def clock(self, value: float | datetime | None) -> str:
-        """``15:05``."""
-        found = _aware(value)
-        return MISSING if found is None else f"{found:%H:%M}"
-
-    def day(self, value: date | None) -> str:
-        """``2025-12-31``."""
-        return MISSING if value is None else value.isoformat()
-
     def all(self) -> dict[str, Callable[..., str]]:
         """Every format by its name, for templates."""
-        names = ("number", "short", "percent", "portion", "span", "instant", "minute", "clock")
-        return {name: getattr(self, name) for name in (*names, "day")}
+        names = ("number", "short", "percent", "portion", "span", "instant", "minute")
+        return {name: getattr(self, name) for name in names}
 
 
 def _aware(value: float | datetime | None) -> datetime | None:
