@@ -26,7 +26,7 @@ CHINESE_FONT := $(wildcard /usr/share/fonts/truetype/wqy/*.ttc /usr/share/fonts/
 # Debian packages of what is not here.
 MISSING := $(strip $(if $(RABBITMQ),,rabbitmq-server) $(if $(PANGO),,libpango-1.0-0 libpangoft2-1.0-0) \
 	$(if $(HARFBUZZ),,libharfbuzz-subset0) $(if $(CHINESE_FONT),,fonts-wqy-zenhei) \
-	$(if $(shell command -v systemd-analyze),,systemd))
+	$(if $(shell command -v systemd-analyze),,systemd) $(if $(wildcard /usr/bin/chromium),,chromium))
 
 # The locks are complete, so nothing is resolved; the project's own build needs only what they hold.
 install = echo "installing $(1) into .venv" \
@@ -34,7 +34,7 @@ install = echo "installing $(1) into .venv" \
 	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 
 .PHONY: help setup sync test test-all soak reliability check contracts bench bench-sweep bench-market pacing fmt fmt-check lint types arch lock worker worker-admin beat flower metrics \
-	simulator up services clean
+	simulator web up services clean
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -143,11 +143,14 @@ metrics: $(RUNTIME) ## Serve metrics for a collector (ARGS: --listen 127.0.0.1:9
 simulator: $(RUNTIME) ## Run the market simulator
 	@$(BIN)/quantsync simulator $(ARGS)
 
+web: $(RUNTIME) ## Serve the API and the page (ARGS: --listen 127.0.0.1:8000)
+	@$(BIN)/quantsync web $(ARGS)
+
 up: $(RUNTIME) ## Run the whole embedded stack in the foreground
 	@$(BIN)/quantsync up $(ARGS)
 
 # The tests start their own node, so the package's service must not start: the policy file says so.
-services: ## Install what pip cannot give: RabbitMQ and systemd's tools for tests, Pango and a font for reports
+services: ## Install what pip cannot give: RabbitMQ, Chromium and systemd's tools for tests, Pango and a font for reports
 ifneq ($(MISSING),)
 	@command -v apt-get > /dev/null \
 		|| { echo "there is no apt-get here: install what these Debian packages hold: $(MISSING)" >&2; exit 1; }

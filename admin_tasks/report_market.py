@@ -1,6 +1,6 @@
 """The market on a session, from the daily bars that are held."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -76,7 +76,7 @@ def read_market(
         amount_before=sum(each.amount_before for each in stocks),
         gainers=tuple(m for m in movers[:_MOVERS] if m.change > 0),
         losers=tuple(m for m in movers[::-1][:_MOVERS] if m.change < 0),
-        boards=_heat(_changes(lake, Dataset.BOARD_KLINE, session, calendar), boards),
+        boards=_most_telling(read_boards(lake, session, calendar, boards)),
         chart=None
         if busiest is None
         else _chart(
@@ -85,12 +85,53 @@ def read_market(
     )
 
 
+def read_boards(
+    lake: Lake, session: date, calendar: TradingCalendar, boards: Sequence[BoardRow]
+) -> list[BoardHeat]:
+    """Every board with a bar of a session and one before it, by kind and amount.
+
+    Args:
+        lake: Where daily bars are.
+        session: Which session.
+        calendar: The exchange's sessions.
+        boards: Those wanted, with their names.
+
+    Raises:
+        CorruptFileError: A partition is no readable Parquet file.
+    """
+    return _heat(_changes(lake, Dataset.BOARD_KLINE, session, calendar), boards)
+
+
+def read_moves(
+    lake: Lake, session: date, calendar: TradingCalendar, names: Mapping[str, str]
+) -> list[Mover]:
+    """The session of some symbols, the largest gain first; those that did not trade are left out.
+
+    Args:
+        lake: Where daily bars and ex-rights are.
+        session: Which session.
+        calendar: The exchange's sessions.
+        names: The symbols wanted, with their names.
+
+    Raises:
+        CorruptFileError: A partition, or the copy of the ex-rights, is no readable Parquet file.
+    """
+    if not names:
+        return []
+    events = [e for e in read_lake_ex_rights(lake.root, list(names)) if e.ex_session <= session]
+    return _movers(_changes(lake, Dataset.KLINE, session, calendar, list(names)), events, names)
+
+
 def _changes(
-    lake: Lake, dataset: Dataset, session: date, calendar: TradingCalendar
+    lake: Lake,
+    dataset: Dataset,
+    session: date,
+    calendar: TradingCalendar,
+    names: Collection[str] | None = None,
 ) -> list[_Change]:
     window = Window(calendar.offset(session, -_LOOK_BACK), session)
     columns = [dataset.key, "session", "close", "amount"]
-    bars = lake.read(dataset, Period.DAILY, window=window, columns=columns)
+    bars = lake.read(dataset, Period.DAILY, names=names, window=window, columns=columns)
     if not bars.num_rows:
         return []
     keys = bars[dataset.key].combine_chunks()
@@ -157,7 +198,7 @@ def _daily_limit(symbol: str) -> float:
     return 0.2 if code.startswith(("30", "68")) else 0.1
 
 
-def _heat(changes: Sequence[_Change], boards: Sequence[BoardRow]) -> tuple[BoardHeat, ...]:
+def _heat(changes: Sequence[_Change], boards: Sequence[BoardRow]) -> list[BoardHeat]:
     rows = {board.code: board for board in boards}
     found = [
         BoardHeat(
@@ -166,14 +207,18 @@ def _heat(changes: Sequence[_Change], boards: Sequence[BoardRow]) -> tuple[Board
         for each in changes
         if (row := rows.get(each.name)) is not None and row.kind and each.before
     ]
+    return sorted(found, key=lambda each: (each.kind, -each.amount, each.board))
+
+
+def _most_telling(found: Sequence[BoardHeat]) -> tuple[BoardHeat, ...]:
+    """Those with the largest amounts and changes."""
     shown: set[str] = set()
     for kind in BoardKind:
         mine = [each for each in found if each.kind is kind]
         by_change = sorted(mine, key=lambda each: each.change)
         by_amount = sorted(mine, key=lambda each: -each.amount)
         shown |= {b.board for b in (*by_change[:5], *by_change[-5:], *by_amount[:BOARDS_SHOWN])}
-    mine = [each for each in found if each.board in shown]
-    return tuple(sorted(mine, key=lambda each: (each.kind, -each.amount, each.board)))
+    return tuple(each for each in found if each.board in shown)
 
 
 def _chart_from(calendar: TradingCalendar, session: date) -> date:

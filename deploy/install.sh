@@ -5,7 +5,7 @@ set -Eeuo pipefail
 export LC_ALL=C
 
 SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PACKAGES=(market ingest storage scheduling admin_tasks pipeline)
+PACKAGES=(market ingest storage scheduling admin_tasks pipeline web)
 
 usage() {
     cat <<'TEXT'

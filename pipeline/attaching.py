@@ -24,3 +24,8 @@ def attach(settings: Settings) -> Settings:
 def is_up(settings: Settings) -> bool:
     """Whether an embedded stack of this home may be up: its Redis has a socket."""
     return redis_socket(settings.home).exists()
+
+
+def is_own(settings: Settings) -> bool:
+    """Whether the broker of attached settings is the embedded stack's of this home."""
+    return settings.is_embedded or settings.celery_broker_url == redis_url(settings.home, 1)

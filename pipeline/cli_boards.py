@@ -7,15 +7,12 @@ from datetime import date
 from rich.table import Table
 
 from market.boards import BoardKind
-from market.errors import QuantsyncError, UsageError
+from market.errors import UsageError
 from market.sessions import Window
 from pipeline import output
+from pipeline.kline_query import NothingHeldError
 from pipeline.runtime import Runtime
 from storage.board_history import BoardChange, board_changes, taxonomies
-
-
-class NothingHeldError(QuantsyncError):
-    """What was asked for is not in the stores."""
 
 
 def read_kind(text: str | None) -> BoardKind | None:

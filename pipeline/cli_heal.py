@@ -102,6 +102,7 @@ def _repair(
     is fetched, and follows the runs to their end. Abandoning ends a run at once: what it has
     committed stays, the rest is dropped, and the next sync fetches it.
     """
+    from pipeline.asking import check_running  # noqa: PLC0415
     from pipeline.reconcile import mend  # noqa: PLC0415
 
     if gaps:
@@ -118,12 +119,7 @@ def _repair(
         runs = [runtime.ledger.status(name) for name in runtime.recovery.running()]
     else:
         runs = [runtime.ledger.status(run_id)]
-        if runs[0].state.is_end:
-            raise UsageError(
-                f"run {run_id} has ended as {runs[0].state}: there is nothing to repair; "
-                "`quantsync sync` fetches what it did not",
-                {"run_id": run_id},
-            )
+        check_running(runs[0])
     for sentence in mend(runtime):
         output.messages.print(output.plain(sentence))
     ended = _finish(runs, as_json=as_json) if finish else [_abandon(runtime, runs[0])]
@@ -137,14 +133,12 @@ def _repair(
 
 
 def _abandon(runtime: Runtime, run: RunStatus) -> RunStatus:
-    from pipeline.reconcile import mend  # noqa: PLC0415
+    from pipeline.asking import abandon  # noqa: PLC0415
 
-    some = run.waves_committed > 0
-    state = RunState.PARTIAL if some else RunState.FAILED
-    runtime.ledger.end_run(run.run_id, state, "abandoned on request")
-    for sentence in mend(runtime):
+    ended, said = abandon(runtime, run.run_id)
+    for sentence in said:
         output.messages.print(output.plain(sentence))
-    return runtime.ledger.status(run.run_id)
+    return ended
 
 
 def _finish(runs: list[RunStatus], *, as_json: bool) -> list[RunStatus]:

@@ -1,6 +1,5 @@
 """``quantsync inspect``, ``metrics`` and ``flower``: looking at what runs."""
 
-import ipaddress
 import os
 import sys
 import time
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from market.errors import QuantsyncError, UsageError
+from market.errors import QuantsyncError
 from pipeline import output
 from pipeline.attaching import attach, is_up
+from pipeline.listening import AddressInUseError, listen_text, read_address
 from pipeline.monitor_guard import flower_login
 from pipeline.options import Json
 from pipeline.runtime import Runtime
@@ -25,10 +25,6 @@ Expose = Annotated[
     bool,
     typer.Option("--expose", help="Allow an address that others can reach."),
 ]
-
-
-class AddressInUseError(QuantsyncError):
-    """A port cannot be listened at."""
 
 
 class NothingRunsError(QuantsyncError):
@@ -161,43 +157,3 @@ def _flower(
     command = [sys.executable, "-m", "celery", "-A", "pipeline.app", "flower"]
     command += [f"--address={host}", f"--port={port}", "--persistent=False"]
     os.execve(sys.executable, command, environment)  # noqa: S606  (no shell; it takes our place)
-
-
-def read_address(text: str, *, expose: bool) -> tuple[str, int]:
-    """Host and port of ``--listen``.
-
-    Args:
-        text: ``127.0.0.1:9808``, ``[::1]:9808`` or ``localhost:9808``.
-        expose: Whether an address that is not loopback is meant.
-
-    Raises:
-        UsageError: Not such an address; or others could reach it, and that was not asked for.
-    """
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise UsageError(
-            f"--listen {text!r} is no address: write host and port, such as 127.0.0.1:9808",
-            {"listen": text},
-        )
-    if not (expose or _is_loopback(host)):
-        raise UsageError(
-            f"--listen {text}: others could reach it, and nothing is encrypted. Put a proxy before "
-            "a loopback address, or give --expose",
-            {"listen": text},
-        )
-    return host, int(port)
-
-
-def listen_text(host: str, port: int) -> str:
-    """An address as a URL has it."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

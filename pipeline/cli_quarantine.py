@@ -1,6 +1,5 @@
 """``quantsync quarantine``: the bars and lists that were kept out, and deciding about them."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -9,13 +8,20 @@ import typer
 from rich.table import Table
 
 from ingest.validation import RULES
-from market.boards import parse_board_code
 from market.errors import UsageError
 from market.periods import parse_fetched_period
-from market.symbols import parse_symbol
 from pipeline import output
 from pipeline.options import From, Json, To, read_day
-from pipeline.quarantining import accept_bars, accept_list, decider, held_bar
+from pipeline.quarantine_deciding import (
+    Chosen,
+    accept,
+    beside_held,
+    broken_rules,
+    choose,
+    drop,
+    read_ids,
+)
+from pipeline.quarantining import decider, read_name
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
 from storage.kline_quarantine import BarDecision, BarEntry, BarFilter, BarQuarantine
@@ -24,7 +30,6 @@ from storage.list_quarantine import QuarantineStatus
 
 app = typer.Typer(no_args_is_help=True)
 
-_ID = re.compile(r"[0-9]{1,12}")
 _BARS, _LISTS, _ALL = "bars", "lists", "all"
 _SHOWN = 20
 _Ids = Annotated[
@@ -72,7 +77,7 @@ def _list(
     if rule is not None and rule not in RULES:
         raise UsageError(f"--rule {rule!r} is no rule: use one of {', '.join(RULES)}")
     database = Runtime(read_settings()).database
-    name = None if subject is None else _subject(subject)
+    name = None if subject is None else read_name(subject)
     bars: list[BarEntry] = []
     lists: list[ListEntry] = []
     bar_status, list_status = _statuses(status)
@@ -109,12 +114,6 @@ def _statuses(text: str) -> tuple[BarDecision | None, QuarantineStatus | None]:
     return (BarDecision(text) if text in list(BarDecision) else None), QuarantineStatus(text)
 
 
-def _subject(text: str) -> str:
-    if text.endswith("_boards") or text == "symbols":
-        return text
-    return parse_board_code(text) if text.upper().startswith("BK") else str(parse_symbol(text))
-
-
 def _print_entries(bars: Sequence[BarEntry], lists: Sequence[ListEntry]) -> None:
     if not bars and not lists:
         output.console.print("nothing is in quarantine that answers to this")
@@ -138,7 +137,7 @@ def _show(
 ) -> None:
     """Show one bar or list in quarantine, why it is there, and what is held in its place."""
     runtime = Runtime(read_settings())
-    numbers, is_list = _numbers(entry_id)
+    numbers, is_list = read_ids(entry_id)
     if len(numbers) != 1:
         raise UsageError(f"{entry_id!r} is a range: show takes one id, such as b12 or l3")
     number = numbers[0]
@@ -154,31 +153,15 @@ def _show(
 
 
 def _bar_document(runtime: Runtime, entry: BarEntry) -> dict[str, Any]:
-    broken = {name: RULES.get(name, "") for name in entry.reasons}
-    return {**_bar_json(entry), "reasons": broken, "held": held_bar(runtime, entry)}
-
-
-def _list_document(runtime: Runtime, entry: ListEntry) -> dict[str, Any]:
-    held = _held_names(runtime, entry)
-    names = set(entry.names)
     return {
-        **_list_json(entry),
-        "held": len(held),
-        "not_held": sorted(names - held),
-        "missing": sorted(held - names),
+        **_bar_json(entry),
+        "reasons": broken_rules(entry),
+        **beside_held(runtime, entry),
     }
 
 
-def _held_names(runtime: Runtime, entry: ListEntry) -> set[str]:
-    if entry.name == "symbols":
-        return {row.symbol for row in runtime.catalog.symbols()}
-    if entry.name.endswith("_boards"):
-        boards = runtime.catalog.boards()
-        return {b.code for b in boards if f"{b.kind}_boards" == entry.name}
-    if entry.name not in {b.code for b in runtime.catalog.boards(active_only=False)}:
-        return set()
-    members = runtime.catalog.members(entry.name, entry.session).members
-    return {member.symbol for member in members}
+def _list_document(runtime: Runtime, entry: ListEntry) -> dict[str, Any]:
+    return {**_list_json(entry), **beside_held(runtime, entry)}
 
 
 def _line(value: Any) -> str:
@@ -198,19 +181,8 @@ def _accept(ids: _Ids, note: _Note = None, as_json: Json = False) -> None:
     A later fetch of the same values is accepted too, and changes nothing.
     """
     runtime = Runtime(read_settings())
-    bars, lists = _chosen(runtime, ids)
-    by = decider()
-    accept_bars(runtime, bars, by, note)
-    said = [f"b{e.id}: {e.subject} {e.row['end_at'][:16]} is in both stores" for e in bars]
-    for entry in lists:
-        change = accept_list(runtime, entry, by, note)
-        said.append(
-            f"l{entry.id}: {entry.name} is taken when it is next fetched: its rows were not kept"
-            if change is None
-            else f"l{entry.id}: {entry.name} of {entry.session} is taken: {change.added} added, "
-            f"{change.removed} removed"
-        )
-    _report("accepted", bars, lists, said, as_json=as_json)
+    chosen = choose(runtime, ids)
+    _report("accepted", chosen, accept(runtime, chosen, decider(), note), as_json=as_json)
 
 
 def _drop(ids: _Ids, note: _Note = None, as_json: Json = False) -> None:
@@ -220,63 +192,16 @@ def _drop(ids: _Ids, note: _Note = None, as_json: Json = False) -> None:
     list is no sighting that could make it true in a later session.
     """
     runtime = Runtime(read_settings())
-    bars, lists = _chosen(runtime, ids)
-    taken = [f"b{e.id}" for e in bars if e.status == BarDecision.ACCEPTED.value]
-    taken += [f"l{e.id}" for e in lists if e.status == QuarantineStatus.ACCEPTED.value]
-    if taken:
-        raise UsageError(f"{', '.join(taken)}: accepted before, and in the stores: not dropped")
-    by = decider()
-    numbers = [e.id for e in bars]
-    BarQuarantine(runtime.database).decide(numbers, BarDecision.DROPPED, by, note)
-    entries = ListEntries(runtime.database)
-    entries.decide([e.id for e in lists], QuarantineStatus.DROPPED, by, note)
-    said = [f"b{e.id}: {e.subject} {e.row['end_at'][:16]} is dropped" for e in bars]
-    said += [f"l{e.id}: {e.name} of {e.session} is dropped" for e in lists]
-    _report("dropped", bars, lists, said, as_json=as_json)
+    chosen = choose(runtime, ids)
+    _report("dropped", chosen, drop(runtime, chosen, decider(), note), as_json=as_json)
 
 
-def _report(
-    word: str,
-    bars: Sequence[BarEntry],
-    lists: Sequence[ListEntry],
-    said: Sequence[str],
-    *,
-    as_json: bool,
-) -> None:
+def _report(word: str, chosen: Chosen, said: Sequence[str], *, as_json: bool) -> None:
     if as_json:
-        ids = [f"b{e.id}" for e in bars] + [f"l{e.id}" for e in lists]
-        output.print_json({word: ids, "said": list(said)})
+        output.print_json({word: chosen.ids, "said": list(said)})
         return
     for sentence in said:
         output.console.print(output.plain(sentence))
-
-
-def _chosen(runtime: Runtime, ids: Sequence[str]) -> tuple[list[BarEntry], list[ListEntry]]:
-    bars, lists = BarQuarantine(runtime.database), ListEntries(runtime.database)
-    chosen_bars: dict[int, BarEntry] = {}
-    chosen_lists: dict[int, ListEntry] = {}
-    for text in ids:
-        numbers, is_list = _numbers(text)
-        for number in numbers:
-            if is_list:
-                chosen_lists[number] = lists.entry(number)
-            else:
-                chosen_bars[number] = bars.entry(number)
-    return list(chosen_bars.values()), list(chosen_lists.values())
-
-
-def _numbers(text: str) -> tuple[range, bool]:
-    """The numbers that an id or a range of ids names, and whether they are lists'."""
-    first, _, last = text.strip().lower().partition("..")
-    last = last or first
-    kinds, digits = {first[:1], last[:1]}, (first[1:], last[1:])
-    known = len(kinds) == 1 and kinds <= {"b", "l"} and all(map(_ID.fullmatch, digits))
-    if not known or int(digits[0]) > int(digits[1]):
-        raise UsageError(
-            f"{text!r} is no id of the quarantine: write b12 for a bar, l3 for a list, b12..b40 "
-            "for a range"
-        )
-    return range(int(digits[0]), int(digits[1]) + 1), kinds == {"l"}
 
 
 def _bar_json(entry: BarEntry) -> dict[str, Any]:

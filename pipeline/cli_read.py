@@ -13,22 +13,17 @@ import typer
 from rich.table import Table
 
 from market.adjustments import Adjustment
-from market.bars import BarState, Dataset
+from market.bars import BarState
 from market.boards import parse_board_code
-from market.clock import SystemClock
 from market.errors import UsageError
 from market.periods import parse_period
 from market.sessions import Window
-from market.symbols import parse_symbol
 from pipeline import output
-from pipeline.cli_adjust import (
-    AdjustmentName,
-    MethodName,
-    note_unknown_events,
-    read_adjusting,
-)
-from pipeline.cli_boards import NothingHeldError, print_changes, read_kind
+from pipeline.adjust_reading import adjust_notices, read_adjusting
+from pipeline.cli_adjust import AdjustmentName, MethodName, read_names
+from pipeline.cli_boards import print_changes, read_kind
 from pipeline.freshness import read_held
+from pipeline.kline_query import KlineQuery, NothingHeldError, read_bars, read_subject
 from pipeline.kline_reading import (
     AnyPeriod,
     AsOfText,
@@ -40,13 +35,13 @@ from pipeline.kline_reading import (
     reader_for,
     what_to_sync,
 )
+from pipeline.member_reading import check_past, read_members
 from pipeline.options import From, Json, To, read_day
 from pipeline.pacing_reading import read_pacing
 from pipeline.pacing_view import pacing_json, pacing_lines
 from pipeline.runtime import Runtime
 from pipeline.settings import read_settings
 from storage.aliases import read_aliases
-from storage.queries import KLINE_COLUMNS, klines
 from storage.run_records import SUCCESSES, RunState, RunStatus
 
 
@@ -95,31 +90,17 @@ def _klines(
     runtime = Runtime(read_settings())
     length = parse_period(period)
     window = _window(start, end, runtime)
-    if symbol.strip().upper().startswith("BK"):
-        dataset, name = Dataset.BOARD_KLINE, parse_board_code(symbol)
-    else:
-        dataset, name = Dataset.KLINE, str(parse_symbol(symbol))
-        # Ex-rights, coverage and revisions are kept under the present code alone.
-        name = read_aliases(runtime.database).get(name, name)
+    dataset, name = read_subject(symbol, lambda: read_aliases(runtime.database))
     if revisions:
         replaced = read_replaced(runtime, dataset, name, length, window)
         _print_bars(replaced, form, out)
         if not replaced.num_rows:
             output.messages.print(f"no {length.value} bar of {name} gave way to another one")
         return
-    columns = (*KLINE_COLUMNS, "state")
+    wanted = read_adjusting(runtime, dataset, name, *read_names(adjust, method), instant)
+    query = KlineQuery(dataset, name, length, window, as_of=instant)
     evidence = evidence_for(runtime, dataset, name, length, instant)
-    wanted = read_adjusting(runtime, dataset, name, adjust, method, instant)
-    bars = klines(
-        reader_for(runtime, instant),
-        name,
-        length,
-        window=window,
-        dataset=dataset,
-        columns=columns,
-        evidence=evidence,
-        **wanted,
-    )
+    bars = read_bars(query, reader_for(runtime, instant), wanted, evidence)
     if not bars.num_rows:
         raise NothingHeldError(
             f"no {length.value} bars of {name} "
@@ -130,7 +111,8 @@ def _klines(
         )
     _print_bars(bars.drop_columns("state"), form, out)
     _note_provisional(bars)
-    note_unknown_events(runtime, name, bars, wanted, instant)
+    for sentence in adjust_notices(runtime, name, bars, wanted, instant):
+        output.messages.print(sentence)
 
 
 def _within(start: str | None, end: str | None) -> str:
@@ -253,21 +235,9 @@ def _boards(
 
 
 def _print_members(runtime: Runtime, board: str, on: date | None, *, as_json: bool) -> None:
-    today = SystemClock().now().date()
-    if on is not None and on > today:
-        raise UsageError(f"--on {on} is in the future: today is {today} in Shanghai")
-    day = on or date.max
-    answer = runtime.catalog.members(board, day)
+    check_past(on, f"--on {on}")
+    answer = read_members(runtime, board, on)
     known_from, known_to = answer.known_from, answer.known_to
-    if known_from is None or day < known_from:
-        since = (
-            f"known since {known_from}" if known_from else "not synchronised yet, or there are none"
-        )
-        raise NothingHeldError(
-            f"the members of {board} on {on or today} are not known: they are {since}, and the "
-            "upstream tells today's members only",
-            {"board": board},
-        )
     rows = [{"symbol": m.symbol, "name": m.name} for m in answer.members]
     if on is not None and known_to is not None and on > known_to:
         output.messages.print(

@@ -4,19 +4,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.table import Table
 
 from market.clock import SystemClock, in_shanghai, parse_instant
 from market.errors import UsageError
-from market.sessions import exchange_calendar
 from pipeline import output
-from pipeline.forecasting import Foreseen, foresee
+from pipeline.forecasting import Foreseen, forecast
 from pipeline.options import Json
 from pipeline.settings import read_settings
-from scheduling.beat import read_changes, slot_rules
 from scheduling.gates import Gate
 
 
@@ -44,18 +41,8 @@ def _schedule(
     Ticks in a row that serve nothing for the same reason are one line. Slots are taken to be served
     when they come due; what was missed before is served by the first tick.
     """
-    from pipeline.app import schedule_entries  # noqa: PLC0415  (Celery)
-
-    settings = read_settings()
     start = in_shanghai(_read_instant(at))
-    found = foresee(
-        schedule_entries(settings),
-        slot_rules(read_changes(settings.schedule)),
-        exchange_calendar(),
-        start=start,
-        hours=hours,
-        zone=ZoneInfo(settings.celery_timezone),
-    )
+    found = forecast(read_settings(), start, hours)
     if as_json:
         rows = [asdict(each) for each in found]
         output.print_json({"from": start, "hours": hours, "entries": rows})
@@ -86,8 +73,7 @@ def _print(found: Sequence[Foreseen], start: datetime) -> None:
         if each.times > 1:
             last = f"{until:%H:%M}" if until.date() == day else f"{until:%m-%d %H:%M}"
             shown = f"{shown} … {last}"
-        happens = each.gate in (Gate.SERVES, "runs")
-        style = "green" if happens else "dim"
+        style = "green" if each.happens else "dim"
         table.add_row(shown, each.name, f"[{style}]{output.plain(each.says)}[/]")
     output.console.print(table)
     serving = sum(each.times for each in found if each.gate == Gate.SERVES)

@@ -2,12 +2,16 @@
 
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.options import UpstreamName
 from pipeline.settings import read_settings
+
+if TYPE_CHECKING:
+    from pipeline.embedded import EmbeddedStack
+    from pipeline.supervising import Supervision
 
 
 def register(root: typer.Typer) -> None:
@@ -29,6 +33,10 @@ def _up(
     schedule: Annotated[
         bool, typer.Option("--schedule/--no-schedule", help="Begin scheduled runs, too.")
     ] = True,
+    web: Annotated[
+        bool | None,
+        typer.Option("--web/--no-web", help="Serve the API and the page, too. Default: WEB_UP."),
+    ] = None,
 ) -> None:
     """Run the whole embedded stack until Ctrl-C: Redis, workers, scheduler, a simulator if asked.
 
@@ -37,14 +45,20 @@ def _up(
     that; `quantsync schedule` prints them all.
     """
     from pipeline.embedded import EmbeddedStack  # noqa: PLC0415
+    from pipeline.listening import check_free, check_guarded  # noqa: PLC0415
     from pipeline.settings import use_settings  # noqa: PLC0415
     from pipeline.stack import open_stores, simulator_arguments  # noqa: PLC0415
     from pipeline.upstreams import SIMULATOR  # noqa: PLC0415
 
     settings = read_settings()
+    serves = settings.web_up if web is None else web
+    if serves:
+        check_free(settings.web_listen)
 
     def check() -> None:
         runtime = open_stores(settings)
+        if serves:
+            check_guarded(lambda: runtime.database, settings.web_listen)
         if schedule:
             from pipeline.ticks import check_schedule  # noqa: PLC0415
 
@@ -53,7 +67,12 @@ def _up(
     chosen = upstream or settings.quantsync_upstream
     arguments = simulator_arguments(settings) if chosen == SIMULATOR else None
     with EmbeddedStack(
-        settings, simulator=arguments, admin=admin, beat=schedule, meanwhile=check
+        settings,
+        simulator=arguments,
+        admin=admin,
+        beat=schedule,
+        web=chosen if serves else None,
+        meanwhile=check,
     ) as stack:
         from pipeline import output  # noqa: PLC0415 - beside the start of the stack's processes
 
@@ -65,17 +84,25 @@ def _up(
         from pipeline.supervising import supervised  # noqa: PLC0415
 
         with supervised(stack, current_runtime()) as supervision:
-            for run_id in supervision.resumed:
-                output.console.print(f"run {run_id}, left unfinished, goes on")
-            output.console.print(f"up: logs in {settings.home / 'logs'}; stop with Ctrl-C")
-            for name, value in stack.environment.items():
-                output.console.print(f"  {name}={value}")
-            try:
-                while True:
-                    supervision.look_after()
-                    time.sleep(0.5)
-            except KeyboardInterrupt:
-                output.console.print("stopping")
+            _serve(supervision, stack, settings.web_listen if serves else None)
+
+
+def _serve(supervision: "Supervision", stack: "EmbeddedStack", web: str | None) -> None:
+    from pipeline import output  # noqa: PLC0415
+
+    for run_id in supervision.resumed:
+        output.console.print(f"run {run_id}, left unfinished, goes on")
+    output.console.print(f"up: logs in {stack.settings.home / 'logs'}; stop with Ctrl-C")
+    if web is not None:
+        output.console.print(f"  page and API: http://{web}")
+    for name, value in stack.environment.items():
+        output.console.print(f"  {name}={value}")
+    try:
+        while True:
+            supervision.look_after()
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        output.console.print("stopping")
 
 
 def _simulator(context: typer.Context) -> None:

@@ -10,7 +10,7 @@ from market.clock import SystemClock
 from market.errors import UsageError
 from market.symbols import parse_stock
 from pipeline import output
-from pipeline.cli_boards import NothingHeldError
+from pipeline.kline_query import NothingHeldError
 from pipeline.options import Json
 from pipeline.recoding import recode
 from pipeline.runtime import Runtime

@@ -9,8 +9,6 @@ from typing import Annotated
 import typer
 
 from market.errors import UsageError
-from market.periods import Period, parse_fetched_period
-from market.symbols import parse_stock
 from pipeline.options import (
     From,
     Json,
@@ -22,6 +20,7 @@ from pipeline.options import (
     split_names,
 )
 from pipeline.request import CONCEPTS, INDUSTRIES, STOCKS, Request
+from pipeline.run_requests import read_request
 from pipeline.settings import read_settings
 from pipeline.stack import Stack, running_stack
 
@@ -145,26 +144,13 @@ def _request(
     lane: str,
 ) -> Request:
     """A request whose words are known to be readable; nothing is started before that."""
-    names = split_names(symbols)
-    if names is not None and kind == STOCKS:
-        names = tuple(str(parse_stock(name)) for name in names)
-    elif names is not None:
-        from market.boards import parse_board_code  # noqa: PLC0415
-
-        names = tuple(parse_board_code(name) for name in names)
-    length = parse_fetched_period(period)
-    if kind != STOCKS and length is not Period.DAILY:
-        raise UsageError(f"boards have daily klines only, not {period}")
-    first, last = read_day(start, "--from"), read_day(end, "--to")
-    if first is not None and last is not None and last < first:
-        raise UsageError(f"--to {last} is before --from {first}: swap them")
-    return Request(
+    return read_request(
         kind=kind,
+        period=period,
+        names=split_names(symbols),
+        start=read_day(start, "--from"),
+        end=read_day(end, "--to"),
         upstream=upstream or read_settings().quantsync_upstream,
-        period=length,
-        symbols=names,
-        start=first,
-        end=last,
         lane=lane,
     )
 

@@ -101,6 +101,11 @@ COMMANDS = {
         "Run the whole embedded stack until Ctrl-C: Redis, workers, scheduler, a simulator if "
         "asked.",
     ),
+    "web": Place(
+        "pipeline.cli_web",
+        "Serve the API and the page until Ctrl-C; beyond loopback only once a key was made.",
+    ),
+    "keys": Place("pipeline.cli_keys", "Who may ask the web application."),
     "bench": Place(
         "pipeline.cli_bench",
         "Measure what quantsync costs here; every figure beside what it is held against.",

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from admin_tasks.email import deliver
-from admin_tasks.message import MAX_RECIPIENTS, compose, read_attachments
+from admin_tasks.message import MAX_RECIPIENTS, Email, compose
 from market.errors import QuantsyncError
-from pipeline.broker import check_broker
 from pipeline.mailing import mailing_of
 from pipeline.runtime import Runtime
 from storage.email_ledger import EmailLedger
@@ -75,6 +74,22 @@ def interruption(runtime: Runtime, key: str, asked: Sequence[str], words: Sequen
     )
 
 
+def composed(words: Mapping[str, Any]) -> Email:
+    """The email that the arguments of the task ``admin_tasks.send_email`` ask for.
+
+    Raises:
+        InvalidEmailError: It cannot be meant.
+    """
+    return compose(
+        words["to"],
+        words["subject"],
+        words["body"],
+        html=words["html"],
+        attachments=words["attachments"],
+        key=words["key"],
+    )
+
+
 def send_here(
     runtime: Runtime, words: Mapping[str, Any], say: Callable[[str], None]
 ) -> dict[str, Any]:
@@ -91,14 +106,7 @@ def send_here(
     Raises:
         QuantsyncError: It cannot be sent at all: no server configured, a wrong file.
     """
-    email = compose(
-        words["to"],
-        words["subject"],
-        words["body"],
-        html=words["html"],
-        attachments=words["attachments"],
-        key=words["key"],
-    )
+    email = composed(words)
     mailing = mailing_of(runtime)
     request = uuid.uuid4().hex
     while True:
@@ -121,20 +129,10 @@ def send_through_queue(
         BrokerUnreachableError: The broker does not answer; nothing was sent.
         EmailTaskError: The worker cannot send it.
     """
-    # What is wrong with it is told here, and not in some worker's log.
-    email = compose(
-        words["to"],
-        words["subject"],
-        words["body"],
-        html=words["html"],
-        attachments=words["attachments"],
-        key=words["key"],
-    )
-    read_attachments(email.attachments, runtime.settings.reports_path)
-    check_broker()
     from pipeline.app import app  # noqa: PLC0415
+    from pipeline.asking import ask_for_email  # noqa: PLC0415
 
-    result = app.send_task("admin_tasks.send_email", kwargs=dict(words))
+    result = app.AsyncResult(ask_for_email(runtime, words))
     began = time.monotonic()
     while not result.ready():
         if result.state == "PENDING" and time.monotonic() - began > _HINT_AFTER_S:

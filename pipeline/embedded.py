@@ -19,7 +19,6 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from socket import gethostname
-from types import TracebackType
 from typing import Self
 
 from filelock import FileLock, Timeout
@@ -159,6 +158,7 @@ class EmbeddedStack:
         beat: Whether to start the scheduler too.
         meanwhile: Done while the processes start, which takes them most of a second; what it raises
             stops them again.
+        web: The upstream that the web application asks for, which is started too; None: it is not.
     """
 
     settings: Settings
@@ -166,6 +166,7 @@ class EmbeddedStack:
     admin: bool = False
     beat: bool = False
     meanwhile: Callable[[], object] | None = None
+    web: str | None = None
     _children: list[_Child] = field(default_factory=list)
     _redis: _Child | None = None
     _lock: FileLock | None = None
@@ -220,12 +221,7 @@ class EmbeddedStack:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     def _attach(self) -> None:
@@ -258,6 +254,8 @@ class EmbeddedStack:
             self._children.append(self._worker("admin", ADMIN_QUEUES, environment, pool="prefork"))
         if self.beat:
             self._children.append(self._beat(environment))
+        if self.web:
+            self._children.append(self._web(environment, self.web))
         for child in self._children:
             child.start()
         if self.meanwhile is not None:
@@ -306,8 +304,13 @@ class EmbeddedStack:
             sys.executable, "-m", "pipeline.celery_process", "beat", "--pidfile=",
             "--schedule", str(self.settings.home / "beat.db"), "--loglevel", "INFO",
         ]  # fmt: skip
-        log_file = self.settings.home / "logs" / "beat.log"
-        return _Child("beat", command, dict(environment), log_file)
+        return _Child("beat", command, dict(environment), self.settings.home / "logs" / "beat.log")
+
+    def _web(self, environment: Mapping[str, str], upstream: str) -> _Child:
+        # By its name only: the web application lies above this package.
+        own = {**environment, "QUANTSYNC_UPSTREAM": upstream}
+        log_file = self.settings.home / "logs" / "web.log"
+        return _Child("web", [sys.executable, "-m", "web"], own, log_file)
 
     def supervise(self) -> tuple[list[Exit], bool]:
         """Restart children that exited unasked, with back-off. Call it about once a second.

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 from market.clock import in_shanghai
 from market.errors import CalendarRangeError
-from market.sessions import TradingCalendar
-from scheduling.beat import TICK_MINUTES, BeatEntry
+from market.sessions import TradingCalendar, exchange_calendar
+from pipeline.settings import Settings
+from scheduling.beat import TICK_MINUTES, BeatEntry, read_changes, slot_rules
 from scheduling.cron import Cron
 from scheduling.gates import Gate, judge
 from scheduling.slots import SlotRule
@@ -36,6 +38,29 @@ class Foreseen:
     times: int
     gate: str
     says: str
+
+    @property
+    def happens(self) -> bool:
+        """Whether something is done then, and not only looked at."""
+        return self.gate in (Gate.SERVES, _RUNS)
+
+
+def forecast(settings: Settings, start: datetime, hours: float) -> list[Foreseen]:
+    """What the schedule of an installation will do in ``[start, start + hours)``, by time.
+
+    Raises:
+        ConfigurationError: The schedule that is set cannot be meant.
+    """
+    from pipeline.app import schedule_entries  # noqa: PLC0415  (Celery)
+
+    return foresee(
+        schedule_entries(settings),
+        slot_rules(read_changes(settings.schedule)),
+        exchange_calendar(),
+        start=start,
+        hours=hours,
+        zone=ZoneInfo(settings.celery_timezone),
+    )
 
 
 def foresee(

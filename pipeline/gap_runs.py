@@ -8,7 +8,7 @@ from ingest.rates import sustained_rate
 from market.bars import Dataset
 from market.boards import BoardKind, parse_board_code
 from market.clock import SystemClock
-from market.errors import ConfigurationError, UsageError
+from market.errors import CalendarRangeError, ConfigurationError, UsageError
 from market.periods import FETCHED_PERIODS, Period
 from market.sessions import Window
 from market.symbols import parse_stock
@@ -161,6 +161,14 @@ def latest_settled(runtime: Runtime, upstream: str) -> date:
         if latest is None
         else latest
     )
+
+
+def settled_if_told(runtime: Runtime) -> date | None:
+    """The latest settled session by the configured upstream's clock; None: that does not answer."""
+    try:
+        return latest_settled(runtime, runtime.settings.quantsync_upstream)
+    except (ConfigurationError, CalendarRangeError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

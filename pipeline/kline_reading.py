@@ -15,7 +15,7 @@ from market.periods import Period
 from market.sessions import Window
 from pipeline.runtime import Runtime
 from storage.as_of import REPLACED_AT, AsOf, replaced_bars
-from storage.coverage import read_coverage
+from storage.coverage import read_coverage_of
 from storage.queries import KLINE_COLUMNS, BarReader
 
 AnyPeriod = Annotated[
@@ -82,8 +82,8 @@ def evidence_for(
         return None
     covered = None
     if as_of is None:
-        held = read_coverage(runtime.database, dataset.value, source.value).get(name)
-        covered = {name: held.ranges if held else ()}
+        held = read_coverage_of(runtime.database, dataset.value, source.value, name)
+        covered = {name: held.ranges}
     return Evidence(
         as_of or SystemClock().now(),
         settled_at=runtime.settings.settled_at,

@@ -7,14 +7,13 @@ number of workers on any number of hosts are seen from one place, and nothing is
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from market.clock import EXCHANGE_TZ
-from market.errors import CalendarRangeError, ConfigurationError
 from market.sessions import SESSION_CLOSE
 from pipeline.broker import BrokerUnreachableError
 from pipeline.freshness import read_held
@@ -162,6 +161,8 @@ def _durations(runtime: Runtime) -> Iterator[Metric]:
 
 
 def _freshness(runtime: Runtime) -> Iterator[Metric]:
+    from pipeline.gap_runs import settled_if_told  # noqa: PLC0415
+
     of = ["dataset", "period"]
     series = GaugeMetricFamily("quantsync_series", "Series that are held.", labels=of)
     behind = GaugeMetricFamily(
@@ -178,7 +179,7 @@ def _freshness(runtime: Runtime) -> Iterator[Metric]:
         labels=of,
     )
     held = read_held(runtime.database)
-    settled = _settled(runtime) if held else None
+    settled = settled_if_told(runtime) if held else None
     for row in held:
         labels = [row.dataset.value, row.period.value]
         series.add_metric(labels, row.series)
@@ -188,13 +189,3 @@ def _freshness(runtime: Runtime) -> Iterator[Metric]:
         if settled is not None:
             lag.add_metric(labels, row.lag(settled, runtime.calendar))
     yield from (series, behind, newest, lag)
-
-
-def _settled(runtime: Runtime) -> date | None:
-    """The latest settled session; None where the clock of the market does not answer."""
-    from pipeline.gap_runs import latest_settled  # noqa: PLC0415
-
-    try:
-        return latest_settled(runtime, runtime.settings.quantsync_upstream)
-    except (ConfigurationError, CalendarRangeError):
-        return None

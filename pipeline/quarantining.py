@@ -10,10 +10,17 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 
 from market.bars import VALUE_COLUMNS, BarState, Dataset, bar_schema
-from market.boards import BOARD_LIST_SCHEMA, BOARD_MEMBERS_SCHEMA, SYMBOL_LIST_SCHEMA, BoardKind
+from market.boards import (
+    BOARD_LIST_SCHEMA,
+    BOARD_MEMBERS_SCHEMA,
+    SYMBOL_LIST_SCHEMA,
+    BoardKind,
+    parse_board_code,
+)
 from market.errors import QuantsyncError
 from market.periods import Period
 from market.sessions import Window
+from market.symbols import parse_symbol
 from pipeline.committing import list_name
 from pipeline.runtime import Runtime
 from storage.catalog import ListChange
@@ -39,6 +46,17 @@ def decider() -> str:
     except KeyError:  # a container's user may have no name
         name = str(os.getuid())
     return f"{name}@{socket.gethostname()}"
+
+
+def read_name(text: str) -> str:
+    """What a person may ask the quarantine for: a symbol or board in any spelling, or a list.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    if text.endswith("_boards") or text == "symbols":
+        return text
+    return parse_board_code(text) if text.upper().startswith("BK") else str(parse_symbol(text))
 
 
 def accept_bars(runtime: Runtime, entries: Sequence[BarEntry], by: str, note: str | None) -> None:

@@ -8,6 +8,8 @@ from market.periods import Period
 STOCKS = "stocks"
 CONCEPTS = "concepts"
 INDUSTRIES = "industries"
+KINDS = (STOCKS, CONCEPTS, INDUSTRIES)
+"""What can be synchronised."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from market.periods import Period
 from market.sessions import SESSION_CLOSE, SETTLED_AT
 from market.symbols import parse_stock
 from pipeline.admin_settings import AdminSettings
+from pipeline.web_settings import WebSettings
 from scheduling.beat import read_changes
 
 LOCAL_BROKER = "redis://localhost:6379/1"
@@ -74,7 +75,7 @@ def _check_port(url: str) -> None:
         raise ValueError("its port is no number up to 65535") from error
 
 
-class Settings(AdminSettings):
+class Settings(AdminSettings, WebSettings):
     """What can be configured, with its default."""
 
     model_config = SettingsConfigDict(

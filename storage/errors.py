@@ -22,6 +22,10 @@ class DiskFullError(UnwritableError):
     transient = True
 
 
+class NoSuchRunError(StorageError):
+    """The ledger has no run of that id."""
+
+
 class CorruptFileError(StorageError):
     """A file that should be Parquet, or should match its hash, does not."""
 

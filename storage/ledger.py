@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage.database import Database
-from storage.errors import StorageError
+from storage.errors import NoSuchRunError, StorageError
 from storage.kline_quarantine import enter_bars
 from storage.ledger_statements import (
     FREE,
@@ -410,12 +410,12 @@ class Ledger:
         """A run at a glance.
 
         Raises:
-            StorageError: The ledger has no such run.
+            NoSuchRunError: The ledger has no such run.
         """
         with self._database.reading() as connection:
             row = connection.execute(select(sync_run).where(sync_run.c.run_id == run_id)).first()
             if row is None:
-                raise StorageError(
+                raise NoSuchRunError(
                     f"the ledger has no run {run_id}: `quantsync runs` lists those it has",
                     {"run_id": run_id},
                 )

@@ -32,6 +32,8 @@ for _name in set(os.environ) - _KEPT:
 os.environ["FAILOVER_DAILY"] = os.environ["FAILOVER_MINUTE"] = "none"
 # A run in the background of a shell ignores Ctrl-C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# A port of its own is for tests that ask it.
+os.environ["WEB_UP"] = "false"
 os.environ["TZ"] = "America/New_York"
 time.tzset()
 # Subprocesses run in other folders and must import this tree too.

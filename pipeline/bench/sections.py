@@ -37,6 +37,7 @@ SECTIONS = {
     "storage": "Backfill, increment, re-run and reads of the lake, SQLite and PostgreSQL.",
     "peers": "The same bars by pandas to_sql, iterrows with ORM upsert, a file per symbol.",
     "startup": "Command to first task, an idle worker's memory, imports of each command.",
+    "web": "What the API adds to a query; 50 readers while a sync writes; memory.",
     "growth": "Time, memory and requests against the number of symbols.",
 }
 """In the order of the pages; ``pipeline.bench.<name>`` has ``measure(bench) -> Section``."""

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import storage.api_tables
 import storage.email_tables
 import storage.ex_right_tables
 import storage.identity_tables

@@ -18,6 +18,7 @@ OURS = {
     "beat": "quantsync-beat.service",
     "flower": "quantsync-flower.service",
     "metrics": "quantsync-metrics.service",
+    "web": "quantsync-web.service",
 }
 THEIRS = {"redis", "rabbitmq", "postgresql"}
 SETTINGS = {name.upper() for name in Settings.model_fields}

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.services, needs_systemd]
 
 def whole_copy(folder: Path) -> Path:
     """All that the installer reads."""
-    packages = ["market", "ingest", "storage", "scheduling", "admin_tasks", "pipeline"]
+    packages = ["market", "ingest", "storage", "scheduling", "admin_tasks", "pipeline", "web"]
     for name in ["deploy", "docs", *packages]:
         shutil.copytree(ROOT / name, folder / name, symlinks=True)
     for name in ("pyproject.toml", "requirements.lock", ".env.example"):

@@ -113,8 +113,9 @@ def test_flower_takes_what_it_is_started_with() -> None:
     assert given["address"] == "127.0.0.1"
 
 
-def test_the_command_of_the_metrics_service_exists() -> None:
-    program, name, *arguments = started(read_unit("quantsync-metrics.service"))
+@pytest.mark.parametrize("service", ["quantsync-metrics.service", "quantsync-web.service"])
+def test_the_command_of_a_service_exists(service: str) -> None:
+    program, name, *arguments = started(read_unit(service))
     assert program == f"{PROGRAMS}quantsync"
     assert name in COMMANDS
     load_commands(COMMANDS[name].module)[name].make_context(name, arguments)

@@ -3,7 +3,7 @@
 import pytest
 
 from market.errors import UsageError
-from pipeline.cli_monitor import read_address
+from pipeline.listening import read_address
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The page: what people look at. Each module has a ``router``; none holds logic of its own."""
