@@ -47,7 +47,8 @@ def without_broker(app: WebApp, broker: TcpProxy, ledger: Ledger) -> None:
     assert app.get(f"/api/v1/klines/{MOUTAI}").status_code == 200
     assert app.get(RUNS).status_code == 200
     assert app.get("/api/v1/budget").json()["reachable"] is False
-    assert away(app) == {"broker", "results"}
+    # What was seen a second ago is told again.
+    wait_for("the end of the broker", lambda: away(app) == {"broker", "results"}, 15)
     assert app.get("/healthz").status_code == 200
 
     broker.restore()
