@@ -30,7 +30,7 @@ from web.encoding import Form, encode
 from web.snapshots import Snapshot
 
 _ALIASES_FRESH_S = 1.0
-_AWAY_S = 2.0
+_AWAY_S, _SILENT_S = 2.0, 10.0
 _QUERIES, _QUERY_S = 4, 3.0
 _AWAY_NOTICE = "the database is away: the ex-rights are those of the lake's copy"
 
@@ -229,9 +229,11 @@ class Bars:
             return otherwise()
         try:
             return self._queries.submit(read).result(_QUERY_S)
-        except (StorageError, TimeoutError):
+        except StorageError:
             self._away_until = time.monotonic() + _AWAY_S
-            return otherwise()
+        except TimeoutError:
+            self._away_until = time.monotonic() + _SILENT_S  # asking again costs more
+        return otherwise()
 
     def close(self) -> None:
         """Read no more."""

@@ -47,7 +47,8 @@ def without_broker(app: WebApp, broker: TcpProxy, ledger: Ledger) -> None:
     assert app.get(f"/api/v1/klines/{MOUTAI}").status_code == 200
     assert app.get(RUNS).status_code == 200
     assert app.get("/api/v1/budget").json()["reachable"] is False
-    assert away(app) == {"broker", "results"}
+    # What was seen a second ago is told again.
+    wait_for("the end of the broker", lambda: away(app) == {"broker", "results"}, 15)
     assert app.get("/healthz").status_code == 200
 
     broker.restore()
@@ -73,7 +74,10 @@ def without_database(app: WebApp, database: TcpProxy) -> None:
 def served_by_the_lake(app: WebApp) -> None:
     """Keys that were known go on opening; adjusted prices say whose ex-rights they go by."""
     for path in (f"{MOUTAI}?limit=3", f"{PINGAN}?period=monthly", f"{PINGAN}?format=csv"):
-        assert app.get(f"/api/v1/klines/{path}").status_code == 200, path
+        answer = app.get(f"/api/v1/klines/{path}")
+        assert answer.status_code == 200, path
+        # What waits for the database itself is told so after 15 s.
+        assert answer.elapsed.total_seconds() < 10, path
     adjusted = app.get(f"/api/v1/klines/{MOUTAI}?adjust=qfq")
     assert adjusted.json()["notices"] == [
         "the database is away: the ex-rights are those of the lake's copy"
@@ -86,7 +90,6 @@ def with_a_silent_database(app: WebApp, database: TcpProxy) -> None:
     """Connections stay open and nothing comes: readers of the lake are not kept waiting by it."""
     database.swallow()
     time.sleep(1.2)  # what was read of the keys is not fresh any more
-    began = time.monotonic()
     with app.client() as client:
         pending = [httpx.Client(base_url=app.url, headers=client.headers) for _ in range(12)]
         try:
@@ -94,7 +97,6 @@ def with_a_silent_database(app: WebApp, database: TcpProxy) -> None:
                 with pytest.raises(httpx.TimeoutException):
                     each.get(RUNS, timeout=0.05)
             served_by_the_lake(app)
-            assert time.monotonic() - began < 20
         finally:
             for each in pending:
                 each.close()
