@@ -63,6 +63,12 @@ _TOGETHER = {
     "tests/integration/test_report.py": "troubled_market",
     "tests/integration/test_services.py": "rabbitmq",
     "tests/integration/test_workers.py": "cluster",
+    "tests/web/test_klines_api.py": "web",
+    "tests/web/test_page.py": "page",
+    "tests/web/test_pages.py": "web",
+    "tests/web/test_web_guard.py": "web",
+    "tests/web/test_web_runs.py": "web",
+    "tests/web/test_web_schema.py": "web",
 }
 
 

@@ -53,6 +53,11 @@ class Reader:
         self.page.goto(self.app.url + path)
         self.page.wait_for_function("window.htmx !== undefined")
 
+    def log_in(self) -> None:
+        """Give the key that operates, where the page asks for one."""
+        self.page.fill("#key", self.app.keys[Scope.OPERATE])
+        self.page.press("#key", "Enter")
+
     def legend(self) -> dict[str, str]:
         """The bar that is read out: its time, and each value by its label."""
         read = """legend => Object.fromEntries([
@@ -120,6 +125,16 @@ def reader(stack: WebApp) -> Iterator[Reader]:
         browser.close()
 
 
+@pytest.fixture
+def known(reader: Reader) -> Reader:
+    """The same, logged in."""
+    reader.open("/")
+    if "/login" in reader.page.url:
+        reader.log_in()
+        reader.page.wait_for_url(f"{reader.app.url}/")
+    return reader
+
+
 def bar_of(app: WebApp, session: date, adjust: Adjustment) -> dict[str, Any]:
     """A daily bar as the stores have it, read without the application."""
     events = ExRights(app.database(), app.home / "lake").read([MOUTAI])
@@ -141,8 +156,7 @@ def test_a_backfill_is_planned_confirmed_and_watched_to_its_end_and_its_bars_are
     page = reader.page
     reader.open("/operations")
     assert page.url == f"{stack.url}/login?to=%2Foperations", "nobody gets in without a key"
-    page.fill("#key", stack.keys[Scope.OPERATE])
-    page.press("#key", "Enter")
+    reader.log_in()
     page.wait_for_url(f"{stack.url}/operations")
 
     page.check("input[name=lane][value=bulk]")
@@ -227,10 +241,10 @@ def prefer(reader: Reader) -> None:
 
 
 def test_no_page_has_a_serious_violation_of_accessibility_in_either_theme(
-    reader: Reader, stack: WebApp
+    known: Reader, stack: WebApp
 ) -> None:
     """Every page by axe, whole in one theme and for its colours in the other."""
-    page = reader.page
+    page = known.page
     run = stack.get("/api/v1/runs").json()["runs"][0]["run_id"]
     found = []
     for path in (
@@ -238,20 +252,20 @@ def test_no_page_has_a_serious_violation_of_accessibility_in_either_theme(
         "/operations", "/runs", f"/runs/{run}", "/quarantine", "/quarantine/b1", "/reports",
         "/schedule", "/keys", "/login", "/runs/20200101T000000-00000000",
     ):  # fmt: skip
-        reader.open(path)
+        known.open(path)
         page.evaluate(AXE.read_text(encoding="utf-8"))
-        found += reader.violations()
+        found += known.violations()
         page.click("#theme")
-        found += reader.violations(runOnly={"type": "rule", "values": ["color-contrast"]})
+        found += known.violations(runOnly={"type": "rule", "values": ["color-contrast"]})
     assert found == []
     # The last of them is meant to be answered by 404, which a browser notes.
-    assert [each for each in reader.complaints if "404" not in each] == []
+    assert [each for each in known.complaints if "404" not in each] == []
 
 
-def test_a_bar_in_quarantine_is_dropped_by_whoever_is_named(reader: Reader, stack: WebApp) -> None:
+def test_a_bar_in_quarantine_is_dropped_by_whoever_is_named(known: Reader, stack: WebApp) -> None:
     """Who decided is kept with the decision, and the audit has it."""
-    page = reader.page
-    reader.open("/quarantine")
+    page = known.page
+    known.open("/quarantine")
     page.check("input[name=ids][value=b1]")
     page.fill("#note", "not on the exchange's page")
     page.click("button[value=drop]")
@@ -266,15 +280,15 @@ def test_a_bar_in_quarantine_is_dropped_by_whoever_is_named(reader: Reader, stac
     assert entry.about["decision"] == "drop"
 
 
-def test_a_symbol_is_found_while_its_name_is_typed(reader: Reader) -> None:
+def test_a_symbol_is_found_while_its_name_is_typed(known: Reader) -> None:
     """From anywhere, by the key that goes to the search; then letter by letter."""
-    page = reader.page
-    reader.open("/boards")
+    page = known.page
+    known.open("/boards")
     page.keyboard.press("/")
     page.keyboard.type("6")
     page.keyboard.press("Enter")
     page.wait_for_url("**/symbols?q=6")
-    reader.open("/symbols")
+    known.open("/symbols")
     page.locator("#q").press_sequentially("茅台")
     page.wait_for_selector("#found li:only-child")
     assert page.locator("#found a").inner_text().split() == [MOUTAI, "贵州茅台"]
@@ -282,9 +296,9 @@ def test_a_symbol_is_found_while_its_name_is_typed(reader: Reader) -> None:
     page.wait_for_selector("text=Nothing is called “nobody”")
 
 
-def test_a_report_is_shown_as_it_was_made_and_runs_no_script(reader: Reader) -> None:
-    reader.open("/reports")
-    reader.page.click("text=Page")
-    assert reader.page.locator("h1").inner_text() == "All is well"
-    assert f"/reports/{REPORTED}" in reader.page.url
-    assert json.loads(reader.page.evaluate("JSON.stringify(document.scripts.length)")) == 0
+def test_a_report_is_shown_as_it_was_made_and_runs_no_script(known: Reader) -> None:
+    known.open("/reports")
+    known.page.click("text=Page")
+    assert known.page.locator("h1").inner_text() == "All is well"
+    assert f"/reports/{REPORTED}" in known.page.url
+    assert json.loads(known.page.evaluate("JSON.stringify(document.scripts.length)")) == 0
