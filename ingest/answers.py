@@ -42,8 +42,8 @@ def translated(host: str, domain: str) -> Iterator[None]:
     except (
         requests.exceptions.ConnectionError,
         requests.exceptions.ChunkedEncodingError,
-        urllib3.exceptions.HTTPError,
-        OSError,
+        urllib3.exceptions.ProtocolError,
+        urllib3.exceptions.PoolError,
     ) as error:
         if _was_connected(error):
             raise ThrottledError(

@@ -263,13 +263,16 @@ class UpstreamAdapter(HTTPAdapter):
         """
 
         def transmit(sending: _Sending) -> _Answered:
-            target = sending.target
-            headers = {**_HEADERS, "Host": target.netloc}
-            raw = self._pool(sending.base or target, sending.proxies).urlopen(
+            target, place = sending.target, sending.base or sending.target
+            path = ("", "", target.path, target.query, "")
+            if sending.proxies and place.scheme == "http":
+                path = ("http", place.netloc, *path[2:])  # a proxy is told the whole address
+            raw = self._pool(place, sending.proxies).urlopen(
                 "GET",
-                urlunsplit(("", "", target.path, target.query, "")),
-                headers=headers,
+                urlunsplit(path),
+                headers={**_HEADERS, "Host": target.netloc},
                 redirect=False,
+                assert_same_host=False,
                 retries=False,
                 timeout=urllib3.Timeout(*sending.timeout),
                 preload_content=False,
@@ -285,6 +288,7 @@ class UpstreamAdapter(HTTPAdapter):
         if pool is None or pool.pool is None:  # closed: more upstreams are in use than are kept
             asked = requests.Request("GET", f"{place.scheme}://{place.netloc}/").prepare()
             found = self.get_connection_with_tls_context(asked, verify=True, proxies=proxies)
+            self.cert_verify(found, str(asked.url), verify=True, cert=None)  # type: ignore[no-untyped-call]
             pool = self._pools[key] = cast("HTTPConnectionPool", found)
         return pool
 

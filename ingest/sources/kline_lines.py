@@ -97,7 +97,7 @@ def read_lines(
             _shares(asked, cells["lots"]),
             cells["amount"],
             cells["turnover_rate"] if "f61" in fields else _nothing(count),
-            pa.DictionaryArray.from_arrays(pa.array((~ended).astype(np.int32)), _states()),
+            _states(ended),
             _always(asked.source, count),
             pa.repeat(pa.scalar(datetime.now(UTC), FETCHED_AT_TYPE), count),
         ],
@@ -107,9 +107,11 @@ def read_lines(
     return Bars(table, len(lines), changes)
 
 
-@lru_cache(maxsize=1)
-def _states() -> pa.Array:
-    return pa.array([BarState.FINAL.value, BarState.PROVISIONAL.value])
+def _states(ended: npt.NDArray[np.bool_]) -> pa.Array:
+    final, provisional = BarState.FINAL.value, BarState.PROVISIONAL.value
+    if ended.all() or not ended.any():
+        return _always(final if ended.all() else provisional, len(ended))
+    return pc.if_else(pa.array(ended), final, provisional).dictionary_encode()
 
 
 @lru_cache(maxsize=64)

@@ -1,12 +1,17 @@
 """The wire below AKShare: one seam, every request paced and recorded, every failure typed."""
 
+import contextlib
 import socket
+import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import requests
+import trustme
 
 from ingest import wire
 from ingest.domains import risk_domain
@@ -44,10 +49,16 @@ class CountingBudget:
         return Permit(0.0, lambda: self.sent.append(time.monotonic()))
 
 
-@pytest.fixture
-def installed() -> Iterator[None]:
-    """The wire with short timeouts, taken out again afterwards."""
+WAYS: dict[str, Callable[[str], object]] = {"requests": requests.get, "ask": wire.ask}
+"""How a GET is sent: by a library that knows nothing of the wire, or by the direct reading."""
+_way = [WAYS["requests"]]
+
+
+@pytest.fixture(params=WAYS)
+def installed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The wire with short timeouts, taken out again afterwards; ``fetch`` goes each way in turn."""
     wire.install(wire.UpstreamAdapter(connect_timeout_s=1, read_timeout_s=1))
+    _way[0] = WAYS[request.param]
     yield
     wire.uninstall()
 
@@ -56,7 +67,7 @@ def fetch(base_url: str, budget: object = None) -> wire.Observation:
     """One request for eastmoney, sent to a base URL instead."""
     upstreams = {"eastmoney": wire.Upstream(budget or UnlimitedBudget(), base_url)}  # type: ignore[arg-type]
     with wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 5) as seen:
-        requests.get(URL)  # no timeout on purpose: the wire sets one
+        _way[0](URL)  # no timeout on purpose: the wire sets one
     return seen
 
 
@@ -248,3 +259,60 @@ def test_importing_the_wire_patches_nothing() -> None:
 def test_all_hosts_of_an_upstream_are_one_risk_domain(host: str, domain: str) -> None:
     """A ban falls on the upstream, whichever of its hosts was asked."""
     assert risk_domain(host) == domain
+
+
+@contextlib.contextmanager
+def secured(ca: trustme.CA) -> Iterator[str]:
+    """A server on loopback with a certificate, and its address."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ca.issue_cert("localhost").configure_cert(context)
+
+    def talk() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                with (
+                    contextlib.suppress(ssl.SSLError),
+                    context.wrap_socket(listener.accept()[0], server_side=True) as connection,
+                ):
+                    connection.recv(65_536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=talk, daemon=True)
+        thread.start()
+        yield f"https://localhost:{listener.getsockname()[1]}"
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_certificate_is_held_against_the_bundle_that_requests_brings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever way: the machine's own bundle, if it has one, is not asked."""
+    ca = trustme.CA()
+    with secured(ca) as url:
+        with pytest.raises(UnreachableError, match="certificate verify failed"):
+            fetch(url)
+        ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(tmp_path / "ca.pem"))
+        wire.install(wire.UpstreamAdapter(connect_timeout_s=1, read_timeout_s=1))
+        assert fetch(url).exchanges[0].body == b"{}"
+
+
+def test_a_proxy_is_told_the_whole_address(misbehaving: Start) -> None:
+    """Of an upstream without encryption; one with it is reached through a tunnel."""
+    server = misbehaving(respond(b"{}"))
+    wire.install(wire.UpstreamAdapter(proxy_url=server.url))
+    upstreams = {"eastmoney": wire.Upstream(UnlimitedBudget())}
+    for way in WAYS.values():
+        with wire.observed(upstreams, lane=Lane.LIVE, deadline=time.monotonic() + 5):
+            way("http://push2his.eastmoney.com/api?x=1")
+    wire.uninstall()
+
+    heads = [head.splitlines()[0] for head in server.heads]
+    assert heads == ["GET http://push2his.eastmoney.com/api?x=1 HTTP/1.1"] * 2
+
+
+def test_nothing_is_asked_before_the_wire_is_installed() -> None:
+    """A request without a budget would be the first step to a ban."""
+    with pytest.raises(SourceError, match=r"before wire\.install"):
+        wire.ask(URL)
