@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from market.bars import Dataset, bar_schema
+from market.bars import Dataset
 from market.boards import BOARD_LIST_SCHEMA, BOARD_MEMBERS_SCHEMA, SYMBOL_LIST_SCHEMA, BoardKind
 from market.errors import QuantsyncError
 from market.periods import Period
@@ -307,25 +307,22 @@ def _write_bars(
     runtime: Runtime, staged: _Staged, done: _Committed, hold: Callable[..., None]
 ) -> dict[tuple[Dataset, Period], pa.Table]:
     """Merge all staged bars of the wave at once, so that each partition is rewritten once."""
-    parts: dict[tuple[Dataset, Period], list[pa.Table]] = {}
+    parts: dict[tuple[Dataset, Period], list[Mapping[str, Any]]] = {}
     for plan, manifest in staged:
         dataset = plan.work.dataset
         if dataset is None:
             continue
         assert plan.period is not None
-        if dataset.value in manifest["tables"]:
-            bars = runtime.staging.read(manifest, dataset.value)
-            if bars.num_rows:
-                parts.setdefault((dataset, plan.period), []).append(bars)
+        parts.setdefault((dataset, plan.period), []).append(manifest)
         if "quarantine" in manifest["tables"]:
             rejected = runtime.staging.read(manifest, "quarantine")
             done.quarantined += _quarantined(dataset, plan.period, rejected)
     written = {}
-    for key, tables in parts.items():
-        bars = pa.concat_tables(tables, promote_options="permissive").cast(bar_schema(key[0]))
-        tables.clear()
-        _write(runtime, key, bars, done, hold)
-        written[key] = bars
+    for key, manifests in parts.items():
+        bars = runtime.staging.read_bars(manifests, key[0])
+        if bars.num_rows:
+            _write(runtime, key, bars, done, hold)
+            written[key] = bars
     return written
 
 

@@ -33,6 +33,8 @@ from storage.locking import LockHeldError, locked
 _BUSY_TIMEOUT_S = 30
 _CONNECT_TIMEOUT_S = 5
 _MIGRATION_LOCK = 7_215_001
+_IDLE = 2  # connections that are kept to be used again
+_DEFAULT_KIB, _ROOMY_KIB = 2_000, 64 * 1024
 MIGRATIONS = Path(__file__).parent / "migrations"
 _CORRUPT = ("malformed", "not a database")
 _FULL = ("is full", "No space left", "could not extend file", "disk I/O error")
@@ -62,6 +64,7 @@ class Database:
         self._migration_wait_s = migration_wait_s
         self._migrating = threading.Lock()
         self._engines: dict[int, Engine] = {}
+        self._idle: dict[int, list[Any]] = {}
 
     @property
     def is_sqlite(self) -> bool:
@@ -153,6 +156,8 @@ class Database:
     def adbc(self) -> Iterator[Any]:
         """An ADBC connection to PostgreSQL, for Arrow tables; the caller commits.
 
+        It is kept for the next caller, unless an error ended its use.
+
         Never to SQLite: the driver brings a SQLite of its own, and two copies of it in one process
         undo each other's file locks and corrupt the file (docs/decisions/0001).
 
@@ -160,18 +165,29 @@ class Database:
             StorageError: The database cannot be used.
         """
         assert not self.is_sqlite
+        with self.translating():
+            idle = self._idle.setdefault(os.getpid(), [])
+            connection = _answering(idle) or self._connect_adbc()
+            try:
+                yield connection
+                connection.rollback()
+                # The driver begins the next transaction at once; who waits is to be in none.
+                connection.adbc_connection.set_autocommit(True)
+            except BaseException:
+                connection.close()
+                raise
+            if len(idle) < _IDLE:
+                idle.append(connection)
+            else:
+                connection.close()
+
+    def _connect_adbc(self) -> Any:
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
         url = self._url.set(drivername="postgresql")
         if "connect_timeout" not in url.query:
             url = url.update_query_dict({"connect_timeout": str(_CONNECT_TIMEOUT_S)})
-        plain = url.render_as_string(hide_password=False)
-        with self.translating():
-            connection = dbapi.connect(plain)
-            try:
-                yield connection
-            finally:
-                connection.close()
+        return dbapi.connect(url.render_as_string(hide_password=False))
 
     @contextmanager
     def translating(self) -> Iterator[None]:
@@ -343,6 +359,39 @@ class Database:
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()
+        for connection in self._idle.pop(os.getpid(), []):
+            connection.close()
+
+
+def _answering(idle: list[Any]) -> Any | None:
+    """A connection that was kept and still answers: the server may have restarted since."""
+    while idle:
+        connection = idle.pop()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+                cursor.fetchone()
+            connection.adbc_connection.set_autocommit(False)
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, a new one says it better
+            connection.close()
+        else:
+            return connection
+    return None
+
+
+@contextmanager
+def roomy(connection: Connection) -> Iterator[None]:
+    """Let an SQLite connection keep the pages that many rows touch, for as long as the block runs.
+
+    An index on sessions is touched at thousands of places in turn; with SQLite's default of 2 MB
+    each page would be written and read again and again.
+    """
+    connection.exec_driver_sql(f"PRAGMA cache_size = -{_ROOMY_KIB}")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql(f"PRAGMA cache_size = -{_DEFAULT_KIB}")
+        connection.exec_driver_sql("PRAGMA shrink_memory")
 
 
 def newest_revision() -> str:

@@ -59,6 +59,12 @@ class HashingFile(io.RawIOBase):
         """What was written so far."""
         return Content(self._size, self._hash.hexdigest())
 
+    def content_with(self, tail: bytes) -> Content:
+        """What a file would hold in which this followed what was written so far."""
+        continued = self._hash.copy()
+        continued.update(tail)
+        return Content(self._size + len(tail), continued.hexdigest())
+
 
 def hash_file(path: Path) -> Content:
     """What a file holds.

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from market.bars import Dataset, bar_schema
 from market.periods import Period
@@ -28,14 +29,23 @@ from storage.files import (
     replace_file,
     unwritable,
 )
-from storage.hashing import Content, HashingFile
+from storage.hashing import Content
+from storage.keys import key_numbers
 from storage.killpoints import KillPoint, reach
 from storage.lake_manifest import LakeManifest
 from storage.locking import LockHeldError, locked
-from storage.merging import merge_bars
+from storage.merging import Merge, merge_bars
+from storage.partition_file import (
+    ROW_GROUP,
+    CannotExtendError,
+    PartitionFile,
+    by_partition,
+    extend_partition,
+    write_partition,
+)
+from storage.side_by_side import each, side_by_side
 
 _LOCKS = ".locks"
-_ROW_GROUP = 64 * 1024  # small enough that one symbol's bars need not wait for the others
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -122,29 +132,29 @@ class Lake:
             PartitionBusyError: Another process has been writing a partition for too long.
             StorageError: The manifest cannot be written; writing again does so.
         """
-        done = []
-        if dataset is Dataset.KLINE:
-            bars = under_present_codes(bars, self._aliases())
-        for name, part in _parts(period, bars):
-            done.append(self._merge(Partition(dataset, period, name), part, alive))
-            alive()
-        return done
+        aliases = self._aliases() if dataset is Dataset.KLINE else {}
+        bars = under_present_codes(bars, aliases)
+        merges = [
+            partial(self._merge, Partition(dataset, period, name), part, aliases)
+            for name, part in by_partition(period, bars)
+        ]
+        return side_by_side(merges, alive)
 
     def _merge(
-        self, partition: Partition, bars: pa.Table, alive: Callable[[], None]
+        self, partition: Partition, bars: pa.Table, aliases: Aliases, alive: Callable[[], None]
     ) -> PartitionWrite:
         path = self.root / partition.path
         with self._locked(partition, alive):
-            existing = self.read_partition(partition) if path.exists() else None
-            merge = merge_bars(partition.dataset, existing, bars)
-            if merge.changed:
-                self._replace(path, merge.bars)
-            elif self._manifest is not None:
+            if path.exists():
+                merge, rows = self._merge_into(partition, bars, aliases)
+            else:
+                merge, rows = self._rewrite(partition, None, bars)
+            if not merge.changed and self._manifest is not None:
                 # A writer that died in between may have left the file without its entry.
                 self._manifest.record_if_unknown(path)
         return PartitionWrite(
             partition=partition,
-            rows=merge.bars.num_rows,
+            rows=rows,
             inserted=merge.inserted,
             updated=merge.updated,
             unchanged=merge.unchanged,
@@ -152,13 +162,58 @@ class Lake:
             written=merge.changed,
         )
 
-    def _replace(self, path: Path, bars: pa.Table) -> None:
+    def _merge_into(
+        self, partition: Partition, bars: pa.Table, aliases: Aliases
+    ) -> tuple[Merge, int]:
+        """Merge bars into a partition that has a file; and how many bars it has then."""
+        path, dataset = self.root / partition.path, partition.dataset
+        names = pc.unique(bars[dataset.key].cast(pa.string())).to_pylist()
+        under_old_codes = not set(aliases.values()).isdisjoint(names)
+        with _readable(path), PartitionFile(path, dataset.key) as held:
+            rows, groups = held.rows, held.groups_with(names)
+            some = len(groups) < len(held.groups) and not under_old_codes
+            existing = held.read(bar_schema(dataset), groups if some else held.groups)
+            follows = some and held.ends_before(min(names))
+        if some:
+            merge = merge_bars(dataset, existing, bars)
+            if not merge.changed:
+                return merge, rows
+            if follows and self._extend(path, merge.bars):
+                return merge, rows + merge.inserted
+            existing = self._read_file(partition, bar_schema(dataset))
+        return self._rewrite(partition, under_present_codes(existing, aliases), bars)
+
+    def _rewrite(
+        self, partition: Partition, existing: pa.Table | None, bars: pa.Table
+    ) -> tuple[Merge, int]:
+        """Merge bars with all that a partition has, and write that if it differs."""
+        merge = merge_bars(partition.dataset, existing, bars)
+        if merge.changed:
+            path = self.root / partition.path
+            self._replace(path, lambda to: write_partition(merge.bars, to))
+        return merge, merge.bars.num_rows
+
+    def _extend(self, path: Path, bars: pa.Table) -> bool:
+        """Let bars follow those of a file, if they are many and its bytes are proven."""
+        if self._manifest is None or bars.num_rows < ROW_GROUP // 2:
+            return False  # many small row groups would be slow to read
+        entry = self._manifest.entry(path)
+        if entry is None or entry.content.size != path.stat().st_size:
+            return False
+        held = entry.content
+        try:
+            self._replace(path, lambda to: extend_partition(path, held, bars, to))
+        except CannotExtendError:
+            return False  # reading all of it tells what is wrong
+        return True
+
+    def _replace(self, path: Path, write: Callable[[Path], Content]) -> None:
         """Write a partition's file anew and enter it; only while its lock is held."""
         written: list[Content] = []
         discard_leftovers(path)
         replace_file(
             path,
-            lambda temporary: written.append(_write_parquet(bars, temporary)),
+            lambda temporary: written.append(write(temporary)),
             written=lambda: reach(KillPoint.PARTITION_WRITTEN),
         )
         reach(KillPoint.PARTITION_RENAMED)
@@ -261,41 +316,40 @@ class Lake:
         aliases = self._aliases() if dataset is Dataset.KLINE else {}
         if names is not None:
             names = all_codes(names, aliases)
-        filters = _filters(dataset, names, window)
         schema = bar_schema(dataset)
         if columns is not None:
             needed = {*columns, dataset.key, "end_at"}
             schema = pa.schema([field for field in schema if field.name in needed])
-        tables = [
-            self._read_coded(partition, schema, filters, aliases)
-            for partition in self.partitions(dataset, period)
-            if window is None or _overlaps(partition, window)
-        ]
+        tables = each(
+            lambda partition: self._read_coded(partition, schema, names, window, aliases),
+            (
+                partition
+                for partition in self.partitions(dataset, period)
+                if window is None or _overlaps(partition, window)
+            ),
+        )
         if not tables:
             return schema.empty_table().select(columns or schema.names)
-        bars = pa.concat_tables(tables).unify_dictionaries().cast(schema)
+        bars = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
         if len(tables) > 1:
-            order = pc.sort_indices(
-                pa.table({"k": bars[dataset.key].cast(pa.string()), "e": bars["end_at"]}),
-                sort_keys=[("k", "ascending"), ("e", "ascending")],
-            )
-            bars = bars.take(order)
-        return bars.select(columns or schema.names).combine_chunks()
+            (keys,) = key_numbers(dataset, bars)
+            bars = bars.take(pa.array(np.argsort(keys, kind="stable")))
+        return bars.select(columns or schema.names)
 
     def _read_coded(
         self,
         partition: Partition,
         schema: pa.Schema,
-        filters: pc.Expression | None,
+        names: Collection[str] | None,
+        window: Window | None,
         aliases: Aliases,
     ) -> pa.Table:
         """Some columns of a file under present codes."""
-        path = self.root / partition.path
-        bars = self._read_file(path, schema, filters)
+        bars = self._read_file(partition, schema, names, window)
         if not bears_old_code(bars, aliases):
             return bars
         # Of two bars of one key the better one stands, which only whole rows can tell.
-        whole = self._read_file(path, bar_schema(partition.dataset), filters)
+        whole = self._read_file(partition, bar_schema(partition.dataset), names, window)
         return under_present_codes(whole, aliases).select(schema.names)
 
     def recode(self, partition: Partition) -> bool:
@@ -313,12 +367,11 @@ class Lake:
         path, aliases = self.root / partition.path, self._aliases()
         key = pa.schema([bar_schema(partition.dataset).field(partition.dataset.key)])
         with self._locked(partition):
-            if not bears_old_code(self._read_file(path, key), aliases):
+            if not bears_old_code(self._read_file(partition, key), aliases):
                 return False
-            bars = under_present_codes(
-                self._read_file(path, bar_schema(partition.dataset)), aliases
-            )
-            self._replace(path, bars)
+            whole = self._read_file(partition, bar_schema(partition.dataset))
+            bars = under_present_codes(whole, aliases)
+            self._replace(path, lambda to: write_partition(bars, to))
         return True
 
     def partitions(self, dataset: Dataset, period: Period) -> list[Partition]:
@@ -335,78 +388,51 @@ class Lake:
         Raises:
             CorruptFileError: It is no readable Parquet file.
         """
-        bars = self._read_file(self.root / partition.path, bar_schema(partition.dataset))
+        bars = self._read_file(partition, bar_schema(partition.dataset))
         if partition.dataset is Dataset.KLINE:
             bars = under_present_codes(bars, self._aliases())
         return bars
 
     def _read_file(
-        self, path: Path, schema: pa.Schema, filters: pc.Expression | None = None
+        self,
+        partition: Partition,
+        schema: pa.Schema,
+        names: Collection[str] | None = None,
+        window: Window | None = None,
     ) -> pa.Table:
-        try:
-            # Opened once: by its path it would be opened again for each part, and a commit that
-            # replaces it in between would make it look corrupt.
-            with pa.OSFile(str(path)) as file:
-                table = pq.read_table(
-                    file,
-                    columns=schema.names,
-                    filters=filters,
-                    partitioning=None,
-                    page_checksum_verification=True,
-                )
-            return table.select(schema.names).cast(schema)
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise CorruptFileError(
-                f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): it was left "
-                "as it is; `quantsync verify --repair` moves it aside and rebuilds it",
-                {"path": str(path)},
-            ) from error
+        path = self.root / partition.path
+        if window is not None and _lies_within(partition, window):
+            window = None
+        with _readable(path), PartitionFile(path, partition.dataset.key) as file:
+            groups = file.groups if names is None else file.groups_with(names)
+            return file.read(schema, groups, names=names, window=window)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be read what to do about it."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise CorruptFileError(
+            f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): it was left "
+            "as it is; `quantsync verify --repair` moves it aside and rebuilds it",
+            {"path": str(path)},
+        ) from error
 
 
 def _lock_name(partition: Partition) -> str:
     return "_".join(partition.path.parent.parts) + ".lock"
 
 
-def _write_parquet(bars: pa.Table, path: Path) -> Content:
-    with HashingFile(path.open("wb")) as file:
-        pq.write_table(
-            bars,
-            file,
-            compression="zstd",
-            compression_level=1,
-            row_group_size=_ROW_GROUP,
-            write_page_checksum=True,  # or a flipped bit would be read as a price
-        )
-        return file.content
-
-
-def _parts(period: Period, bars: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    if not bars.num_rows:
-        return
-    if period.is_intraday:
-        of_row = bars["session"].cast(pa.string())
-    else:
-        of_row = pc.year(bars["session"]).cast(pa.string())
-    for name in sorted(pc.unique(of_row).to_pylist()):
-        yield name, bars.filter(pc.equal(of_row, name))
-
-
-def _filters(
-    dataset: Dataset, names: Collection[str] | None, window: Window | None
-) -> pc.Expression | None:
-    parts = []
-    if names is not None:
-        parts.append(pc.field(dataset.key).isin(sorted(names)))
-    if window is not None:
-        parts.append(pc.field("session") >= pa.scalar(window.start))
-        parts.append(pc.field("session") <= pa.scalar(window.end))
-    combined = None
-    for part in parts:
-        combined = part if combined is None else combined & part
-    return combined
-
-
 def _overlaps(partition: Partition, window: Window) -> bool:
     if partition.period.is_intraday:
         return window.start.isoformat() <= partition.name <= window.end.isoformat()
     return window.start.year <= int(partition.name) <= window.end.year
+
+
+def _lies_within(partition: Partition, window: Window) -> bool:
+    if partition.period.is_intraday:
+        return True  # it is one session, and overlaps
+    year = int(partition.name)
+    return window.start <= date(year, 1, 1) and date(year, 12, 31) <= window.end

@@ -29,11 +29,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from market.bars import VALUE_COLUMNS, BarState, Dataset, bar_schema
+from storage.keys import Ints, ascending, key_numbers, numbers_of
 
 NULLABLE_COLUMNS = ("open", "turnover_rate")
 """Value columns that a source may leave out."""
 
-_Ints = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
 
 
@@ -91,13 +91,16 @@ def merge_bars(dataset: Dataset, existing: pa.Table | None, incoming: pa.Table) 
     schema = bar_schema(dataset)
     held = schema.empty_table() if existing is None else existing.select(schema.names).cast(schema)
     fresh = incoming.select(schema.names).cast(schema)
-    held_keys, fresh_keys = _keys(dataset, held, fresh)
-    mended = not _ascending(held_keys)  # somebody else wrote the file
+    held_keys, fresh_keys = key_numbers(dataset, held, fresh)
+    mended = not ascending(held_keys)  # somebody else wrote the file
     held, held_keys = _one_per_key(held, held_keys)
     fresh, fresh_keys = _one_per_key(fresh, fresh_keys)
 
+    follows = not len(held_keys) or not len(fresh_keys) or held_keys[-1] < fresh_keys[0]
+    if follows and not mended:
+        return _appended(held, fresh)
     at, known = _places(held_keys, fresh_keys)
-    old, new = held.take(pa.array(at[known])), fresh.filter(pa.array(known))
+    old, new = _rows(held, at[known]), _rows(fresh, np.flatnonzero(known))
     meeting = _meet(old, new)
     inserted, updated = int((~known).sum()), int(meeting.changed.sum())
     bars = _replace(held, at[known][meeting.touched], meeting.rows)
@@ -115,28 +118,32 @@ def merge_bars(dataset: Dataset, existing: pa.Table | None, incoming: pa.Table) 
     )
 
 
+def _appended(held: pa.Table, fresh: pa.Table) -> Merge:
+    """All bars that came in stand behind those held."""
+    bars = pa.concat_tables([held, fresh]).unify_dictionaries() if held.num_rows else fresh
+    return Merge(
+        bars=bars.combine_chunks(),
+        inserted=fresh.num_rows,
+        updated=0,
+        unchanged=0,
+        revisions=fresh.slice(0, 0),
+        changed=bool(fresh.num_rows),
+    )
+
+
 def one_per_key(dataset: Dataset, bars: pa.Table) -> pa.Table:
     """Bars sorted by key, those that share one merged by the rule."""
     return merge_bars(dataset, None, bars).bars
 
 
-def _keys(dataset: Dataset, held: pa.Table, fresh: pa.Table) -> tuple[_Ints, _Ints]:
-    """Keys of both tables as numbers that sort as ``(symbol, end_at)`` does."""
-    both = pa.concat_tables([held.select([dataset.key]), fresh.select([dataset.key])])
-    encoded = both[dataset.key].cast(pa.string()).combine_chunks().dictionary_encode()
-    rank = np.empty(len(encoded.dictionary), np.int64)
-    rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(rank))
-    names = rank[encoded.indices.to_numpy(zero_copy_only=False)]
-    ends = np.concatenate([_numbers(held, "end_at"), _numbers(fresh, "end_at")])
-    keys = names * (1 << 36) + ends  # epoch seconds stay below 2**36 for 2,000 years
-    return keys[: held.num_rows], keys[held.num_rows :]
-
-
-def _one_per_key(bars: pa.Table, keys: _Ints) -> tuple[pa.Table, _Ints]:
+def _one_per_key(bars: pa.Table, keys: Ints) -> tuple[pa.Table, Ints]:
     """Bars sorted by key; those that share one meet in ascending rank."""
-    if _ascending(keys):
+    if ascending(keys):
         return bars, keys
-    order = np.lexsort((_numbers(bars, "fetched_at"), _is_final(bars), keys))
+    order = np.argsort(keys, kind="stable")
+    if ascending(keys[order]):
+        return bars.combine_chunks().take(pa.array(order)), keys[order]
+    order = np.lexsort((numbers_of(bars, "fetched_at"), _is_final(bars), keys))
     bars, keys = bars.take(pa.array(order)), keys[order]
     first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
     nth = np.arange(len(keys)) - np.repeat(first, np.diff(np.append(first, len(keys))))
@@ -151,7 +158,7 @@ def _one_per_key(bars: pa.Table, keys: _Ints) -> tuple[pa.Table, _Ints]:
 def _meet(old: pa.Table, new: pa.Table) -> _Meeting:
     """Apply the rule to two tables with the same keys in the same places."""
     old_final, new_final = _is_final(old), _is_final(new)
-    old_at, new_at = _numbers(old, "fetched_at"), _numbers(new, "fetched_at")
+    old_at, new_at = numbers_of(old, "fetched_at"), numbers_of(new, "fetched_at")
     outranks = (new_final & ~old_final) | ((new_final == old_final) & (new_at > old_at))
     agrees, fills = new_final == old_final, np.zeros(old.num_rows, bool)
     for name in VALUE_COLUMNS:
@@ -194,7 +201,7 @@ def _standing(old: pa.Table, new: pa.Table, outranks: _Mask, stamped: _Mask) -> 
     return pa.table(columns, schema=old.schema)
 
 
-def _replace(bars: pa.Table, at: _Ints, rows: pa.Table) -> pa.Table:
+def _replace(bars: pa.Table, at: Ints, rows: pa.Table) -> pa.Table:
     """Bars with those at some places replaced."""
     if not len(at):
         return bars
@@ -203,7 +210,7 @@ def _replace(bars: pa.Table, at: _Ints, rows: pa.Table) -> pa.Table:
     return pa.concat_tables([bars, rows]).unify_dictionaries().take(pa.array(source))
 
 
-def _places(held_keys: _Ints, keys: _Ints) -> tuple[_Ints, _Mask]:
+def _places(held_keys: Ints, keys: Ints) -> tuple[Ints, _Mask]:
     """Where each key is, or would go, among those held; and whether it is there."""
     at = np.searchsorted(held_keys, keys)
     known = np.zeros(len(keys), bool)
@@ -212,16 +219,19 @@ def _places(held_keys: _Ints, keys: _Ints) -> tuple[_Ints, _Mask]:
     return at, known
 
 
-def _ascending(keys: _Ints) -> bool:
-    return bool((np.diff(keys) > 0).all())
+def _rows(bars: pa.Table, at: Ints) -> pa.Table:
+    """Rows at ascending places; without a copy where they lie side by side."""
+    if len(at) and at[-1] - at[0] == len(at) - 1:
+        return bars.slice(at[0], len(at))
+    return bars.take(pa.array(at))
 
 
 def _is_final(bars: pa.Table) -> _Mask:
-    return _mask(pc.equal(bars["state"].cast(pa.string()), BarState.FINAL.value))
-
-
-def _numbers(bars: pa.Table, name: str) -> _Ints:
-    return np.asarray(bars[name].cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+    masks = [np.empty(0, bool)]
+    for chunk in bars["state"].chunks:
+        final = pc.equal(chunk.dictionary, BarState.FINAL.value).to_numpy(zero_copy_only=False)
+        masks.append(np.asarray(final, bool)[chunk.indices.to_numpy(zero_copy_only=False)])
+    return np.concatenate(masks)
 
 
 def _mask(values: pa.ChunkedArray) -> _Mask:

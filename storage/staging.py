@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from market.bars import Dataset, bar_schema
 from storage.errors import CorruptFileError
 from storage.files import replace_file
+from storage.hashing import Content, HashingFile
+from storage.side_by_side import each
 
 
 class Staging:
@@ -55,11 +58,10 @@ class Staging:
         staged: dict[str, Any] = {}
         for name, table in tables.items():
             relative = Path(run_id) / f"{batch_no:06d}.{token}.{name}.parquet"
-            path = self.root / relative
-            replace_file(path, lambda temporary, table=table: _write(table, temporary))  # type: ignore[misc]
+            content = _durable(table, self.root / relative)
             staged[name] = {
                 "file": str(relative),
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "sha256": content.sha256,
                 "rows": table.num_rows,
             }
         return {"tables": staged, "session": session and session.isoformat(), "settled": settled}
@@ -85,7 +87,21 @@ class Staging:
                 f"the staged file {path} is not the one that was written: its hash differs",
                 {"path": str(path)},
             )
-        return pq.read_table(pa.BufferReader(content))
+        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+
+    def read_bars(self, manifests: Iterable[Mapping[str, Any]], dataset: Dataset) -> pa.Table:
+        """All bars of a dataset that some batches staged, in its schema and in their order.
+
+        Raises:
+            CorruptFileError: A file is gone, or not the one that was staged.
+        """
+        schema = bar_schema(dataset)
+        staged = (manifest for manifest in manifests if dataset.value in manifest["tables"])
+        tables = each(lambda manifest: self.read(manifest, dataset.value), staged)
+        tables = [bars for bars in tables if bars.num_rows]
+        if not tables:
+            return schema.empty_table()
+        return pa.concat_tables(tables, promote_options="permissive").cast(schema).combine_chunks()
 
     def discard(self, manifest: Mapping[str, Any]) -> None:
         """Remove a batch's staged files, and their run's folder with the last of them."""
@@ -115,5 +131,15 @@ def _remove_if_empty(folder: Path) -> None:
             raise
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, compression="zstd", compression_level=1)
+def _durable(table: pa.Table, path: Path) -> Content:
+    written: list[Content] = []
+    replace_file(path, lambda temporary: written.append(_write(table, temporary)))
+    return written[-1]
+
+
+def _write(table: pa.Table, path: Path) -> Content:
+    """Written to be read once and soon: what costs least, not what is smallest."""
+    coded = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    with HashingFile(path.open("wb")) as file:
+        pq.write_table(table, file, compression="lz4", use_dictionary=coded, write_statistics=False)
+        return file.content

@@ -1,7 +1,12 @@
 """The SQL of one kline table: the rule of :mod:`storage.merging`, in words both databases share."""
 
+from collections.abc import Iterable
+from datetime import datetime, time
+
 from market.bars import VALUE_COLUMNS, BarState, Dataset
+from market.clock import EXCHANGE_TZ
 from market.periods import Period
+from market.sessions import Window
 from storage.merging import NULLABLE_COLUMNS
 from storage.tables import KLINE_TABLES
 
@@ -25,7 +30,8 @@ class Statements:
     def __init__(self, dataset: Dataset, period: Period, *, is_sqlite: bool) -> None:
         self.owner = dataset.key
         self.code = "symbol" if dataset is Dataset.KLINE else "code"
-        self.table = f'"{KLINE_TABLES[dataset, period].name}"'
+        self.name = KLINE_TABLES[dataset, period].name
+        self.table = f'"{self.name}"'
         self._dataset, self._period = dataset, period
         self._false = "0" if is_sqlite else "false"
 
@@ -35,14 +41,41 @@ class Statements:
         number = list(KLINE_TABLES).index((self._dataset, self._period))
         return f"SELECT pg_advisory_xact_lock({_LOCKS}, {number})"
 
-    @property
-    def add_owners(self) -> str:
-        """Give each new symbol or board an id; sorted, so that two writers never deadlock."""
+    def add_named_owners(self, codes: Iterable[str]) -> str:
+        """Give each new one of some codes an id; sorted, so that two writers never deadlock."""
         flag = "listed" if self._dataset is Dataset.KLINE else "active"
+        listed = ", ".join(f"({quoted(code)})" for code in sorted(codes))
         return (
             f"INSERT INTO {self.owner} ({self.code}, {flag}) "  # noqa: S608
-            f"SELECT DISTINCT owner, {self._false} FROM incoming WHERE owner NOT IN "
-            f"(SELECT {self.code} FROM {self.owner}) ORDER BY owner ON CONFLICT DO NOTHING"
+            f"SELECT column1, {self._false} FROM (VALUES {listed}) i WHERE column1 NOT IN "
+            f"(SELECT {self.code} FROM {self.owner}) ORDER BY column1 ON CONFLICT DO NOTHING"
+        )
+
+    def owner_ids(self, codes: Iterable[str]) -> str:
+        """Code and id of some owners."""
+        listed = ", ".join(quoted(code) for code in codes)
+        return f"SELECT {self.code}, id FROM {self.owner} WHERE {self.code} IN ({listed})"  # noqa: S608
+
+    def owners_with_bars(self, ids: Iterable[int], first: int, last: int) -> str:
+        """Those of some ids that have a bar from one end to another: one look at the key each."""
+        listed = ", ".join(f"({number})" for number in ids)
+        return (
+            f"SELECT column1 FROM (VALUES {listed}) i WHERE (SELECT 1 FROM {self.table} t "  # noqa: S608
+            f"WHERE t.{self.owner}_id = i.column1 AND t.end_at BETWEEN {first} AND {last} "
+            "LIMIT 1) IS NOT NULL"
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table, in the order in which rows are given."""
+        return (f"{self.owner}_id", "end_at", "session", *_CARRIED)
+
+    @property
+    def insert(self) -> str:
+        """Insert one row that meets none (SQLite)."""
+        return (
+            f"INSERT INTO {self.table} ({', '.join(self.columns)}) "  # noqa: S608
+            f"VALUES ({', '.join('?' * len(self.columns))})"
         )
 
     @property
@@ -95,12 +128,37 @@ class Statements:
             f"SET {standing} WHERE {self._touched('excluded')}"
         )
 
-    def select(self, conditions: list[str]) -> str:
-        """All columns of the bars ``k`` of owners ``o`` that meet the conditions."""
-        columns = ", ".join(f"k.{name}" for name in ("end_at", "session", *_CARRIED))
+    def select(
+        self,
+        columns: Iterable[str],
+        *,
+        names: Iterable[str] | None = None,
+        window: Window | None = None,
+    ) -> str:
+        """Some columns of the bars of some owners (None: all) in a closed window, and their key.
+
+        A bar ends within its session. So a window of some owners is a stretch of the key; only one
+        of all owners needs the index on sessions.
+        """
+        wanted = dict.fromkeys([self.owner, "end_at", *columns])
+        chosen = ", ".join(
+            f"o.{self.code} AS {self.owner}" if name == self.owner else f"k.{name}"
+            for name in wanted
+        )
+        conditions = []
+        if names is not None:
+            listed = ", ".join(quoted(name) for name in sorted(names))
+            conditions.append(f"o.{self.code} IN ({listed or 'NULL'})")
+        if window is not None and names is None:
+            conditions.append(f"k.session BETWEEN '{window.start}' AND '{window.end}'")
+        elif window is not None:
+            first = datetime.combine(window.start, time.min, EXCHANGE_TZ)
+            last = datetime.combine(window.end, time.max, EXCHANGE_TZ)
+            span = f"{int(first.timestamp())} AND {int(last.timestamp())}"
+            conditions.append(f"k.end_at BETWEEN {span}")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return (
-            f"SELECT o.{self.code} AS {self.owner}, {columns} FROM {self.table} k "  # noqa: S608
+            f"SELECT {chosen} FROM {self.table} k "  # noqa: S608
             f"JOIN {self.owner} o ON o.id = k.{self.owner}_id{where}"
         )
 
@@ -140,6 +198,11 @@ class Statements:
 
     def _outranked(self, i: str) -> str:
         return f"(t.end_at IS NOT NULL AND NOT {_outranks(i)} AND NOT {_agrees(i)})"
+
+
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _outranks(i: str) -> str:

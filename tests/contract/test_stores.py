@@ -228,6 +228,47 @@ def test_a_window_and_names_select_bars(stores: Stores) -> None:
     assert bars["session"].to_pylist() == [date(2024, 12, 31), date(2025, 1, 2)]
     assert set(bars["symbol"].to_pylist()) == {PINGAN}
     assert stores.bars(names=["300750.SZ"]).num_rows == 0
+    asked = (Dataset.KLINE, Period.DAILY)
+    some = [
+        each(*asked, names=[PINGAN], columns=("close", "session"))
+        for each in (stores.lake.read, stores.warehouse.read_bars)
+    ]
+    assert some[0].to_pylist() == some[1].to_pylist()
+    assert some[0].column_names == some[1].column_names == ["close", "session"]
+
+
+def test_new_symbols_come_beside_those_that_are_held(stores: Stores) -> None:
+    """Some rows meet others, some cannot: all are counted and kept, unknown values unknown."""
+    stores.write([daily_bar(MOUTAI, d) for d in SESSIONS[:2]])
+
+    count = stores.write(
+        [
+            daily_bar(MOUTAI, SESSIONS[1], close=11.0, fetch=1),
+            daily_bar(MOUTAI, SESSIONS[2]),
+            daily_bar(PINGAN, SESSIONS[0], turnover_rate=None, open=None),
+            daily_bar(PINGAN, SESSIONS[2]),
+        ]
+    )
+
+    assert count == WriteCount(inserted=3, updated=1, unchanged=0, revised=1)
+    assert stores.bars(names=[PINGAN])["turnover_rate"].to_pylist() == [None, 1.5]
+    assert stores.bars().num_rows == 5
+
+
+def test_a_kept_connection_that_the_server_has_closed_is_not_used_again(
+    database: Database, tmp_path: Path
+) -> None:
+    """A server that restarted costs nobody an error."""
+    stores = Stores(database, tmp_path / "lake")
+    stores.write([daily_bar(MOUTAI, SESSIONS[0])])
+    if not database.is_sqlite:
+        kept = "FROM pg_stat_activity WHERE datname = current_database()"
+        kept += " AND pid <> pg_backend_pid()"
+        with database.reading() as connection:
+            assert list(connection.scalars(text(f"SELECT state {kept}"))) == ["idle"]
+            connection.execute(text(f"SELECT pg_terminate_backend(pid) {kept}"))
+
+    assert stores.bars().num_rows == 1
 
 
 def test_boards_have_a_store_of_their_own(stores: Stores) -> None:
