@@ -32,15 +32,16 @@ def _root(
         bool, typer.Option("--verbose", "-v", help="Log what happens, on stderr.")
     ] = False,
 ) -> None:
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.ERROR,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    level = logging.INFO if verbose else logging.ERROR
     # Warnings of libraries are for who asks for the log, also of those with a level of their own.
+    shown = logging.StreamHandler(sys.stderr)
+    shown.setLevel(level)
+    logging.basicConfig(
+        level=level,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=[shown],
+    )
     logging.captureWarnings(capture=True)
-    for handler in logging.getLogger().handlers:
-        handler.setLevel(logging.INFO if verbose else logging.ERROR)
     if verbose:
         for noisy in ("alembic", "kombu", "celery", "filelock", "urllib3"):
             logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -54,11 +54,10 @@ def _up(
     serves = settings.web_up if web is None else web
     if serves:
         check_free(settings.web_listen)
+        check_guarded(lambda: open_stores(settings).database, settings.web_listen)
 
     def check() -> None:
         runtime = open_stores(settings)
-        if serves:
-            check_guarded(lambda: runtime.database, settings.web_listen)
         if schedule:
             from pipeline.ticks import check_schedule  # noqa: PLC0415
 
