@@ -34,6 +34,7 @@ class Statements:
         self.table = f'"{self.name}"'
         self._dataset, self._period = dataset, period
         self._false = "0" if is_sqlite else "false"
+        self._no_limit = "LIMIT -1" if is_sqlite else "OFFSET 0"
 
     @property
     def lock(self) -> str:
@@ -84,13 +85,25 @@ class Statements:
 
         Then those that differ from the one held, whichever of the two stands.
         """
+        fills = " OR ".join(f"(t.{n} IS NULL AND i.{n} IS NOT NULL)" for n in NULLABLE_COLUMNS)
+        both_final = f"i.state = '{_FINAL}' AND t.state = '{_FINAL}'"
+        replaces = "outranks AND NOT agrees"
+        sums = (
+            f"(earlier AND agrees) OR ({replaces}) OR fills",
+            f"({replaces}) OR fills",
+            f"both_final AND {replaces}",
+            "NOT agrees",
+        )
+        counted = ", ".join(
+            f"sum(CASE WHEN held IS NOT NULL AND ({condition}) THEN 1 ELSE 0 END)"
+            for condition in sums
+        )
+        # The limit keeps the columns from being compared anew for each of the sums.
         return (
-            "SELECT count(*), count(t.end_at), "
-            f"sum(CASE WHEN {self._touched('i')} THEN 1 ELSE 0 END), "
-            f"sum(CASE WHEN {self._changed('i')} THEN 1 ELSE 0 END), "
-            f"sum(CASE WHEN {self._revised('i')} THEN 1 ELSE 0 END), "
-            f"sum(CASE WHEN t.end_at IS NOT NULL AND NOT {_agrees('i')} THEN 1 ELSE 0 END) "
-            f"{self._joined}"
+            f"SELECT count(*), count(held), {counted} FROM "  # noqa: S608
+            f"(SELECT t.end_at AS held, {_outranks('i')} AS outranks, {_agrees('i')} AS agrees, "
+            f"({fills}) AS fills, ({both_final}) AS both_final, "
+            f"(i.fetched_at < t.fetched_at) AS earlier {self._joined} {self._no_limit}) met"
         )
 
     @property
@@ -188,10 +201,6 @@ class Statements:
         fills = (f"(t.{n} IS NULL AND {i}.{n} IS NOT NULL)" for n in NULLABLE_COLUMNS)
         changes = f"({_outranks(i)} AND NOT {_agrees(i)}) OR {' OR '.join(fills)}"
         return f"(t.end_at IS NOT NULL AND ({changes}))"
-
-    def _revised(self, i: str) -> str:
-        both_final = f"{i}.state = '{_FINAL}' AND t.state = '{_FINAL}'"
-        return f"({both_final} AND {_outranks(i)} AND NOT {_agrees(i)})"
 
     def _replaced(self, i: str) -> str:
         return f"(t.end_at IS NOT NULL AND {_outranks(i)} AND NOT {_agrees(i)})"
