@@ -101,7 +101,7 @@ def test_a_thousand_symbols_on_four_workers_keep_the_budget_and_little_memory(
 
     summary = json.loads(out)
     assert command.returncode == 0, err
-    assert summary["waves"] >= 3
+    assert summary["waves"] >= 2, "the list, and the bars"
     assert summary["symbols"] >= 1_000 + 1, "a thousand symbols, and their list"
     assert summary["bars_written"] > 200_000
     assert len(requests) == summary["requests"]
