@@ -222,6 +222,8 @@ def test_a_board_has_points_and_no_adjustment(web_app: WebApp) -> None:
         ("600519?limit=0", 422, "query.limit"),
         ("600519?cursor=x", 422, "query.cursor"),
         ("600519?format=xml", 422, "query.format"),
+        ("600519?adjst=qfq", 422, "query.adjst"),
+        ("600519?adjust=qfq&adjust=none", 422, "query.adjust"),
         (ABSENT, 404, None),
     ],
 )
@@ -236,6 +238,17 @@ def test_what_cannot_be_meant_names_the_field_and_the_remedy(
     assert problem.get("field") == field
     assert problem["detail"]
     assert problem["instance"] == f"/api/v1/klines/{path.partition('?')[0]}"
+
+
+def test_a_name_that_the_query_does_not_take_is_never_answered(web_app: WebApp) -> None:
+    """Not where the same bars were asked for a moment ago either, nor to who has no key."""
+    path = f"/api/v1/klines/{MOUTAI}?limit=3"
+    assert len(told(web_app.get(path))) == 3
+    for _ in range(2):
+        wrong = web_app.get(f"{path}&adjst=qfq")
+        assert (wrong.status_code, wrong.json()["remedy"]) == (422, "write adjust")
+        assert {"adjust", "from", "to"} <= set(wrong.json()["context"]["permitted"])
+    assert web_app.get(f"{path}&adjst=qfq", None).status_code == 401
 
 
 def test_a_form_that_cannot_be_given_is_refused(web_app: WebApp) -> None:

@@ -77,6 +77,16 @@ def test_a_plan_is_told_and_nothing_is_begun(web_app: WebApp) -> None:
     assert run_ids(web_app) == before
 
 
+@pytest.mark.parametrize("query", ["dry-run=1", "dryrun=1", "dry_run=1&dry_run=0"])
+def test_a_mistyped_dry_run_begins_nothing(web_app: WebApp, query: str) -> None:
+    before = run_ids(web_app)
+    refused = web_app.post(f"/api/v1/syncs?{query}", ONE)
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["field"] == f"query.{query.partition('=')[0]}"
+    assert refused.json()["remedy"] in ("write dry_run", "give it once")
+    assert run_ids(web_app) == before
+
+
 def test_a_request_with_a_name_is_done_once(web_app: WebApp) -> None:
     before = run_ids(web_app)
     first = web_app.post("/api/v1/backfills", ONE, Idempotency_Key="nightly-1")
