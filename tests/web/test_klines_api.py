@@ -159,6 +159,8 @@ def test_an_answer_that_the_client_has_is_not_sent_again(web_app: WebApp) -> Non
     tag = first.headers["etag"]
 
     again = web_app.get(path, headers={"If-None-Match": f'"another", {tag}'})
+    whichever = web_app.get(path, headers={"If-None-Match": "*"})
+    absent = web_app.get(f"/api/v1/klines/{ABSENT}", headers={"If-None-Match": "*"})
     other = web_app.get(f"{path}&format=csv", headers={"If-None-Match": tag})
     weekly = web_app.get(f"/api/v1/klines/{PINGAN}?period=weekly")
     same = web_app.get(
@@ -166,6 +168,7 @@ def test_an_answer_that_the_client_has_is_not_sent_again(web_app: WebApp) -> Non
     )
 
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert (whichever.status_code, whichever.content, absent.status_code) == (304, b"", 404)
     assert other.status_code == 200
     assert other.headers["etag"] != tag
     assert same.status_code == 304
@@ -240,6 +243,7 @@ def test_what_cannot_be_meant_names_the_field_and_the_remedy(
     assert answer.headers["content-type"] == "application/problem+json"
     assert problem.get("field") == field
     assert problem["detail"]
+    assert problem["remedy"]
     assert problem["instance"] == f"/api/v1/klines/{path.partition('?')[0]}"
 
 
