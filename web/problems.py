@@ -144,7 +144,7 @@ def document(
     field, remedy = rest.pop("field", None), rest.pop("remedy", None)
     retry = rest.pop("retry_after_s", None)
     if remedy is None:
-        remedy = told_remedy(detail) or any_remedy(status)
+        remedy = told_remedy(detail) or any_remedy(status, path)
     found = Problem(
         type=f"urn:quantsync:problem:{kind}",
         title=HTTPStatus(status).phrase,

@@ -18,19 +18,23 @@ from web.problems import UnprocessableError
 _SHOWN = 60
 
 
-async def check_query(request: Request, _caller: Annotated[Caller, Depends(caller_of)]) -> None:
+async def check_query(request: Request, caller: Annotated[Caller, Depends(caller_of)]) -> None:
     """Refuse a query with a name that its route does not take, or with one given twice.
 
-    Who asks is known before: nothing is told to others.
+    Who asks is known before: nothing is told to others. A refusal counts as a request that reads.
 
     Raises:
         UnprocessableError: There is one.
+        TooManyError: There were too many requests.
     """
     given = Counter(name for name, _ in request.query_params.multi_items())
     if not given:
         return
     permitted = sorted(set(_names(request.scope["route"].dependant)))
     for name, times in given.items():
+        if name in permitted and times == 1:
+            continue
+        request.app.state.services.limits.take_read(caller.name)
         field = f"query.{name[:_SHOWN]}"
         if name not in permitted:
             remedy = _nearest(name, permitted)
@@ -39,12 +43,11 @@ async def check_query(request: Request, _caller: Annotated[Caller, Depends(calle
                 f"{remedy}",
                 {"field": field, "remedy": remedy, "permitted": permitted},
             )
-        if times > 1:
-            remedy = "give it once"
-            raise UnprocessableError(
-                f"{name} is given {times} times, and one alone can be meant: {remedy}",
-                {"field": field, "remedy": remedy},
-            )
+        remedy = "give it once"
+        raise UnprocessableError(
+            f"{name} is given {times} times, and one alone can be meant: {remedy}",
+            {"field": field, "remedy": remedy},
+        )
 
 
 def _names(dependant: Dependant) -> Iterator[str]:
@@ -55,7 +58,7 @@ def _names(dependant: Dependant) -> Iterator[str]:
 
 
 def _nearest(name: str, permitted: list[str]) -> str:
-    alike = get_close_matches(name.lower().replace("-", "_"), permitted, n=1)
+    alike = get_close_matches(name[:_SHOWN].lower().replace("-", "_"), permitted, n=1)
     return f"write {alike[0]}" if alike else "leave it out"
 
 

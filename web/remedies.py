@@ -60,6 +60,6 @@ def remedy_of(error: Mapping[str, Any]) -> str:
     return next(begun, _ANY)
 
 
-def any_remedy(status: int) -> str | None:
-    """What helps where a sentence names nothing better: the description of the fields."""
-    return _ANY if status in (400, 422) else None
+def any_remedy(status: int, path: str) -> str | None:
+    """What helps where a sentence names nothing better: of the API the description of its fields."""
+    return _ANY if status in (400, 422) and path.startswith("/api/") else None
