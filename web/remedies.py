@@ -61,5 +61,5 @@ def remedy_of(error: Mapping[str, Any]) -> str:
 
 
 def any_remedy(status: int, path: str) -> str | None:
-    """What helps where a sentence names nothing better: of the API the description of its fields."""
+    """What helps where a sentence names nothing better: the description of the API."""
     return _ANY if status in (400, 422) and path.startswith("/api/") else None
