@@ -104,22 +104,24 @@ def compose(
     _check_size(subject, text, html, key)
     recipients, refused = _recipients(texts)
     if not recipients and not refused:
-        raise InvalidEmailError("the email has no recipient: name at least one", {"key": key})
+        raise InvalidEmailError(
+            "the email has no recipient: name at least one", {"key": key, "part": "to"}
+        )
     if len(recipients) > MAX_RECIPIENTS:
         raise InvalidEmailError(
             f"the email has {len(recipients):,} recipients, and at most {MAX_RECIPIENTS:,} are "
             "sent to at once: use a mailing list's address, or several emails",
-            {"key": key},
+            {"key": key, "part": "to"},
         )
     return Email(key, recipients, refused, subject, text, html, tuple(names))
 
 
 def _check_one_line(key: str, subject: str, to: Sequence[str], names: Sequence[str]) -> None:
-    for what, values in (
-        ("the subject", [subject]),
-        ("an address", to),
-        ("the name of an attachment", names),
-        ("the key", [key]),
+    for part, what, values in (
+        ("subject", "the subject", [subject]),
+        ("to", "an address", to),
+        ("attachments", "the name of an attachment", names),
+        ("key", "the key", [key]),
     ):
         for value in values:
             # An encoded word may hold a line end, too; as a subject it is sent letter by letter.
@@ -127,9 +129,9 @@ def _check_one_line(key: str, subject: str, to: Sequence[str], names: Sequence[s
             if has_control(value) or is_encoded:
                 raise HeaderInjectionError(
                     f"{what} holds {_ENCODED_WORD if is_encoded else 'a line end or control'} "
-                    f"characters, which could begin a header of its own: {value[:80]!r}; nothing "
-                    "was sent",
-                    {"key": key[:_MAX_KEY]},
+                    f"characters, which could begin a header of its own ({value[:80]!r}), and "
+                    "nothing was sent: take them out",
+                    {"key": key[:_MAX_KEY], "part": part},
                 )
 
 
@@ -138,7 +140,8 @@ def _check_size(subject: str, text: str, html: str | None, key: str) -> None:
         raise InvalidEmailError(f"the key of an email has 1 to {_MAX_KEY} characters, not {key!r}")
     if len(subject) > _MAX_SUBJECT:
         raise InvalidEmailError(
-            f"the subject has {len(subject):,} characters: at most {_MAX_SUBJECT}", {"key": key}
+            f"the subject has {len(subject):,} characters: at most {_MAX_SUBJECT}",
+            {"key": key, "part": "subject"},
         )
     try:
         size = sum(len(each.encode()) for each in (subject, text, html or ""))
@@ -200,18 +203,18 @@ def _inside(name: str, root: Path) -> Path:
         raise AttachmentError(
             f"{name} is not attached: it does not lie below the reports folder {root}, or is a "
             "link that leads out of it, and no other file is ever sent; copy it there first",
-            {"attachment": name},
+            {"attachment": name, "part": "attachments"},
         )
     if path.is_dir():
         raise AttachmentError(
             f"{name} cannot be attached: it is a folder; attach its files singly, or as an archive",
-            {"attachment": name},
+            {"attachment": name, "part": "attachments"},
         )
     if not path.is_file():
         raise AttachmentError(
             f"{name} cannot be attached: there is no such file below {root}; workers on other "
             "hosts must see that folder too",
-            {"attachment": name},
+            {"attachment": name, "part": "attachments"},
         )
     return path
 
@@ -223,13 +226,14 @@ def _content(name: str, path: Path, left: int) -> bytes:
             content = file.read(left + 1)
     except OSError as error:
         raise AttachmentError(
-            f"{name} cannot be attached ({error.strerror}): {path}", {"attachment": name}
+            f"{name!r} cannot be attached, as {path} cannot be read ({error.strerror})",
+            {"attachment": name, "part": "attachments"},
         ) from error
     if len(content) > left:
         raise AttachmentError(
             f"with {name} the attachments are more than {MAX_ATTACHED_BYTES >> 20} MiB, which most "
             "servers refuse: send a link instead",
-            {"attachment": name},
+            {"attachment": name, "part": "attachments"},
         )
     return content
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 EXCHANGE_TZ = ZoneInfo("Asia/Shanghai")
+_FIRST_YEAR, _LAST_YEAR = 1900, 2999
 
 
 class Clock(Protocol):
@@ -50,7 +51,10 @@ def parse_instant(text: str) -> datetime:
     """Read an ISO 8601 instant; one without an offset is Shanghai time.
 
     Raises:
-        ValueError: Not an ISO 8601 instant.
+        ValueError: Not an ISO 8601 instant, or in no year from 1900 to 2999: near the ends of the
+            calendar neither time zones nor windows can be counted.
     """
     instant = datetime.fromisoformat(text)
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+        raise ValueError(f"{text} is in no year from {_FIRST_YEAR} to {_LAST_YEAR}")
     return instant.replace(tzinfo=EXCHANGE_TZ) if instant.tzinfo is None else instant

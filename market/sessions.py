@@ -144,7 +144,8 @@ class TradingCalendar:
 
     def _before(self, day: date) -> NoReturn:
         raise CalendarRangeError(
-            f"{day} is before {self.first_session}, the first session of the exchange"
+            f"{day} is before {self.first_session}, the first session of the exchange: give "
+            "that day or a later one"
         )
 
     def _beyond(self, day: date) -> NoReturn:

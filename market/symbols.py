@@ -118,7 +118,8 @@ def parse_symbol(text: str) -> Symbol:
     if spelling is None:
         if rule is None:
             raise InvalidSymbolError(
-                f"{text!r} is not a symbol: no exchange of SH, SZ or BJ numbers its listings so",
+                f"{text!r} is not a symbol, as no exchange of SH, SZ or BJ numbers its listings "
+                "so: check its digits",
                 {"symbol": text},
             )
         return Symbol(code, rule[0])

@@ -57,7 +57,9 @@ def _read_instant(text: str | None) -> datetime:
         return parse_instant(text.strip())
     except ValueError:
         raise UsageError(
-            f"--at {text!r} is not an instant: write it as 2025-12-31T09:00", {"option": "--at"}
+            f"--at {text!r} is not an instant: write it as 2025-12-31T09:00, in a year from "
+            "1900 to 2999",
+            {"option": "--at"},
         ) from None
 
 

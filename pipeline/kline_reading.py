@@ -53,7 +53,8 @@ def read_instant(text: str | None) -> datetime | None:
         instant = in_shanghai(parse_instant(text.strip()))
     except ValueError:
         raise UsageError(
-            f"--as-of {text!r} is not an instant: write it as 2025-12-31T12:30"
+            f"--as-of {text!r} is not an instant: write it as 2025-12-31T12:30, in a year from "
+            "1900 to 2999"
         ) from None
     if len(text.strip()) <= len("2025-12-31"):
         raise UsageError(f"--as-of {text} is a day: say the time too, {text.strip()}T15:05")

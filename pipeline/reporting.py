@@ -50,7 +50,7 @@ def gather(runtime: Runtime, session: date | None = None) -> ReportFacts:
     """
     calendar, database = runtime.calendar, runtime.database
     found = examine_gaps(runtime, runtime.settings.quantsync_upstream)
-    day = found.as_of if session is None else _checked(runtime, session, found.as_of)
+    day = found.as_of if session is None else check_reportable(runtime, session, found.as_of)
     gaps = judge_gaps(found.series, day, calendar, found.reach_from)
     boards = runtime.catalog.boards(active_only=False)
     symbols = runtime.catalog.symbols(listed_only=False)
@@ -92,7 +92,17 @@ def _mentioned(
     return {code: names[code] for code in codes if code in names}
 
 
-def _checked(runtime: Runtime, day: date, latest: date) -> date:
+def check_reportable(runtime: Runtime, day: date, latest: date) -> date:
+    """A day that can be reported.
+
+    Args:
+        runtime: The stores.
+        day: The day.
+        latest: The latest session that has settled.
+
+    Raises:
+        UsageError: The day is no session, or one that has not settled.
+    """
     if day > latest:
         raise UsageError(
             f"{day} cannot be reported yet: the latest settled session is {latest}",

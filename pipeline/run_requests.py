@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
-from market.errors import UsageError
+from market.errors import InvalidPeriodError, InvalidWindowError, UsageError
 from market.periods import Period, parse_fetched_period
 from market.symbols import parse_stock
 from pipeline.request import KINDS, STOCKS, Request
@@ -35,7 +35,7 @@ def read_request(
         subjects = tuple(parse_board_code(name) for name in names)
     length = parse_fetched_period(period)
     if kind != STOCKS and length is not Period.DAILY:
-        raise UsageError(f"boards have daily klines only, not {period}")
+        raise InvalidPeriodError(f"boards have daily klines only, not {period}: ask for daily ones")
     if start is not None and end is not None and end < start:
-        raise UsageError(f"the last day {end} is before the first day {start}: swap them")
+        raise InvalidWindowError(f"the last day {end} is before the first day {start}: swap them")
     return Request(kind, upstream, length, subjects, start, end, lane)

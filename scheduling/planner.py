@@ -123,8 +123,8 @@ def plan_window(
     notices: list[str] = []
     if start is not None and start > latest:
         raise InvalidWindowError(
-            f"the window begins on {start}, in the future: the latest session that has begun "
-            f"is {latest}",
+            f"the window begins on {start}, in the future, and the latest session that has begun "
+            f"is {latest}: begin there or before",
             {"from": start.isoformat()},
         )
     last = end or latest
@@ -137,8 +137,8 @@ def plan_window(
         oldest = calendar.offset(latest, 1 - reach)
         if last < oldest:
             raise InvalidWindowError(
-                f"the upstream serves {period} bars back to {oldest} only ({reach} sessions): "
-                f"nothing of {first}..{last} can be had any more"
+                f"the upstream serves {period} bars back to {oldest} only ({reach} sessions), "
+                f"and nothing of {first}..{last} can be had any more: begin on {oldest} or later"
             )
         if start is not None and start < oldest:
             notices.append(
@@ -148,7 +148,9 @@ def plan_window(
         first = max(first, oldest)
     window = Window(first, last)
     if not calendar.sessions_in(window):
-        raise InvalidWindowError(f"there is no trading session in {window.start}..{window.end}")
+        raise InvalidWindowError(
+            f"there is no trading session in {window.start}..{window.end}: widen the window"
+        )
     return WindowPlan(window, tuple(notices))
 
 

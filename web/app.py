@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from pipeline.attaching import attach
 from pipeline.runtime import current_runtime
@@ -11,6 +11,7 @@ from pipeline.settings import Settings, use_settings
 from web import problems
 from web.api import budget, catalog, events, health, holdings, klines, reports, runs, syncs, tasks
 from web.pages import assembly
+from web.query_names import check_query
 from web.security import Guard
 from web.services import Services
 from web.shortcut import Shortcut
@@ -24,7 +25,7 @@ remedy. Instants are ISO 8601 with their offset, days are sessions of the exchan
 volumes are shares, amounts are CNY.
 """
 
-_ROUTES = (health, klines, catalog, holdings, budget, runs, syncs, events, tasks, reports)
+_ROUTES = (klines, catalog, holdings, budget, runs, syncs, events, tasks, reports)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -56,8 +57,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
+    app.include_router(health.router)  # whatever a supervisor or proxy adds to its questions
     for each in _ROUTES:
-        app.include_router(each.router)
+        app.include_router(each.router, dependencies=[Depends(check_query)])
     assembly.install(app)
     # The one added last comes first.
     app.add_middleware(Shortcut, services=services, prefix="/api/v1/klines/")

@@ -1,5 +1,6 @@
 """How many requests a key may make: a bucket each, filled steadily."""
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -85,7 +86,8 @@ class Limits:
     def _take(buckets: Buckets, name: str, permitted: str) -> None:
         wait = buckets.take(name)
         if wait:
+            shown = math.ceil(wait * 10) / 10  # never 0: that would be no wait
             raise TooManyError(
-                f"{name or 'this address'} is permitted {permitted}: wait {wait:.1f} s",
+                f"{name or 'this address'} is permitted {permitted}: wait {shown:.1f} s",
                 {"retry_after_s": round(wait + 0.5)},
             )

@@ -1,8 +1,8 @@
 """What is wrong, as RFC 9457 problem documents: each names the thing, the field and the remedy."""
 
 import logging
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -12,12 +12,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from market.errors import ConfigurationError, QuantsyncError
+from market.errors import ConfigurationError, QuantsyncError, UsageError
 from pipeline.asking import RunEndedError
 from pipeline.broker import BrokerUnreachableError
 from pipeline.kline_query import NothingHeldError
 from storage.errors import NoSuchRunError, StorageError
 from storage.kline_quarantine import NoSuchEntryError
+from web.remedies import any_remedy, remedy_of, told_remedy
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ def document(
     field, remedy = rest.pop("field", None), rest.pop("remedy", None)
     retry = rest.pop("retry_after_s", None)
     if remedy is None:
-        remedy = None if errors else _remedy(detail)
+        remedy = told_remedy(detail) or any_remedy(status, path)
     found = Problem(
         type=f"urn:quantsync:problem:{kind}",
         title=HTTPStatus(status).phrase,
@@ -156,13 +157,6 @@ def document(
         context=rest | ({"retry_after_s": retry} if retry is not None else {}) or None,
     )
     return found.model_dump(mode="json", exclude_none=True)
-
-
-def _remedy(sentence: str) -> str | None:
-    """What a sentence says is to be done: the part after its last colon outside of code."""
-    masked = re.sub(r"`[^`]*`", lambda found: "_" * len(found[0]), sentence)
-    at = masked.rfind(": ")
-    return None if at < 0 else sentence[at + 2 :]
 
 
 def answer(
@@ -229,7 +223,8 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         faults = [_fault(each) for each in error.errors()]
         said = "; ".join(f"{each.field}: {each.message}" for each in faults)
-        context = {"field": faults[0].field if faults else None}
+        first = error.errors()[0]  # there is one, or nothing would have been raised
+        context = {"field": faults[0].field, "remedy": remedy_of(first)}
         body = document(422, "invalid", said, request.url.path, context=context, errors=faults)
         return answer(422, body)
 
@@ -244,9 +239,21 @@ def install(app: FastAPI) -> None:
 
 
 def _fault(error: Mapping[str, Any]) -> Fault:
-    where = ".".join(str(part) for part in error["loc"])
+    is_json = error["type"] == "json_invalid"  # it says at which character, which is no field
+    where = ".".join(str(part) for part in error["loc"][: 1 if is_json else None])
     said = str(error["msg"]).removeprefix("Value error, ")
+    if is_json:
+        return Fault(field=where, message=f"it is no JSON ({error['ctx']['error']})")
     return Fault(field=where, message=said[:1].lower() + said[1:])
+
+
+@contextmanager
+def at_field(field: str) -> Iterator[None]:
+    """Let what is found wrong within the block name its field, if it does not."""
+    try:
+        yield
+    except UsageError as error:
+        raise type(error)(error.message, {"field": field, **error.context}) from None
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -111,7 +111,7 @@ def bars_response(ask: Ask, answer: Answer, scope: Scope) -> Response:
         "Cache-Control": "private, no-cache",
         "Vary": "Accept, Authorization, Cookie",
     }
-    if answer.body is None:
+    if answer.body is None or "*" in ask.known:  # any bars at all, and there are some
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     if answer.more_after is not None:
         following = URL(scope=scope).include_query_params(cursor=answer.more_after)

@@ -159,6 +159,8 @@ def test_an_answer_that_the_client_has_is_not_sent_again(web_app: WebApp) -> Non
     tag = first.headers["etag"]
 
     again = web_app.get(path, headers={"If-None-Match": f'"another", {tag}'})
+    whichever = web_app.get(path, headers={"If-None-Match": "*"})
+    absent = web_app.get(f"/api/v1/klines/{ABSENT}", headers={"If-None-Match": "*"})
     other = web_app.get(f"{path}&format=csv", headers={"If-None-Match": tag})
     weekly = web_app.get(f"/api/v1/klines/{PINGAN}?period=weekly")
     same = web_app.get(
@@ -166,6 +168,7 @@ def test_an_answer_that_the_client_has_is_not_sent_again(web_app: WebApp) -> Non
     )
 
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert (whichever.status_code, whichever.content, absent.status_code) == (304, b"", 404)
     assert other.status_code == 200
     assert other.headers["etag"] != tag
     assert same.status_code == 304
@@ -219,9 +222,14 @@ def test_a_board_has_points_and_no_adjustment(web_app: WebApp) -> None:
         ("600519?from=2025-12-31&to=2025-01-01", 422, "query.to"),
         ("600519?as_of=2025-12-31", 422, "query.as_of"),
         ("600519?as_of=2999-12-31T10:00", 422, "query.as_of"),
+        ("600519?as_of=9999-12-31T23:59:59Z", 422, "query.as_of"),
+        ("600519?as_of=9999-12-31T23:59:59-05:00", 422, "query.as_of"),
+        ("600519?as_of=0001-01-01T00:00:00%2B23:59", 422, "query.as_of"),
         ("600519?limit=0", 422, "query.limit"),
         ("600519?cursor=x", 422, "query.cursor"),
         ("600519?format=xml", 422, "query.format"),
+        ("600519?adjst=qfq", 422, "query.adjst"),
+        ("600519?adjust=qfq&adjust=none", 422, "query.adjust"),
         (ABSENT, 404, None),
     ],
 )
@@ -235,7 +243,19 @@ def test_what_cannot_be_meant_names_the_field_and_the_remedy(
     assert answer.headers["content-type"] == "application/problem+json"
     assert problem.get("field") == field
     assert problem["detail"]
+    assert problem["remedy"]
     assert problem["instance"] == f"/api/v1/klines/{path.partition('?')[0]}"
+
+
+def test_a_name_that_the_query_does_not_take_is_never_answered(web_app: WebApp) -> None:
+    """Not where the same bars were asked for a moment ago either, nor to who has no key."""
+    path = f"/api/v1/klines/{MOUTAI}?limit=3"
+    assert len(told(web_app.get(path))) == 3
+    for _ in range(2):
+        wrong = web_app.get(f"{path}&adjst=qfq")
+        assert (wrong.status_code, wrong.json()["remedy"]) == (422, "write adjust")
+        assert {"adjust", "from", "to"} <= set(wrong.json()["context"]["permitted"])
+    assert web_app.get(f"{path}&adjst=qfq", None).status_code == 401
 
 
 def test_a_form_that_cannot_be_given_is_refused(web_app: WebApp) -> None:

@@ -75,6 +75,8 @@ def test_nothing_is_read_without_a_key(web_app: WebApp) -> None:
             refused(client.get(f"/api/v1/{path}"), 401, "unauthorized")
         refused(client.get("/metrics"), 401, "unauthorized")
         assert client.get("/healthz").json() == {"status": "ok"}
+        assert client.head("/healthz").status_code == 200
+        assert client.head("/readyz").status_code in (200, 503)
         assert {part["says"] for part in client.get("/readyz").json()["parts"]} == {None}
 
 

@@ -38,6 +38,8 @@ def refused(answer: httpx.Response, *words: str) -> None:
 
 
 def without_broker(app: WebApp, broker: TcpProxy, ledger: Ledger) -> None:
+    mail = {"to": ["desk@example.com"], "subject": "s", "body": "b"}
+    refused(app.post("/api/v1/emails", mail), "no mail server is configured", "set SMTP_HOST")
     broker.cut()
     before = len(ledger.runs())
     refused(app.post("/api/v1/syncs", SYNC, Idempotency_Key="once"), "does not answer")

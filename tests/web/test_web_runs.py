@@ -77,6 +77,16 @@ def test_a_plan_is_told_and_nothing_is_begun(web_app: WebApp) -> None:
     assert run_ids(web_app) == before
 
 
+@pytest.mark.parametrize("query", ["dry-run=1", "dryrun=1", "dry_run=1&dry_run=0"])
+def test_a_mistyped_dry_run_begins_nothing(web_app: WebApp, query: str) -> None:
+    before = run_ids(web_app)
+    refused = web_app.post(f"/api/v1/syncs?{query}", ONE)
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["field"] == f"query.{query.partition('=')[0]}"
+    assert refused.json()["remedy"] in ("write dry_run", "give it once")
+    assert run_ids(web_app) == before
+
+
 def test_a_request_with_a_name_is_done_once(web_app: WebApp) -> None:
     before = run_ids(web_app)
     first = web_app.post("/api/v1/backfills", ONE, Idempotency_Key="nightly-1")
@@ -113,8 +123,12 @@ def test_a_run_that_nobody_knows_is_not_found(web_app: WebApp) -> None:
         ({"symbols": []}, "body.symbols"),
         ({"symbols": ["600519", "60051"]}, "body.symbols"),
         ({"symbols": ["510300"]}, "body.symbols"),
-        ({"dataset": "concepts", "period": "5m"}, "body"),
-        ({"from": "2025-12-31", "to": "2025-12-01"}, "body"),
+        ({"dataset": "concepts", "period": "5m"}, "body.period"),
+        ({"from": "2025-12-31", "to": "2025-12-01"}, "body.to"),
+        ({"from": "2199-01-05"}, "body.from"),
+        ({"from": "1990-01-01"}, "body.from"),
+        ({"to": "1990-01-01"}, "body.to"),
+        ({"from": "2025-01-04", "to": "2025-01-05"}, "body.from"),
         ({"form": "2025-12-31"}, "body.form"),
         ({"from": "tomorrow"}, "body.from"),
         ([], "body"),
@@ -125,6 +139,40 @@ def test_a_sync_that_cannot_be_meant_names_its_field(
 ) -> None:
     answer = web_app.post("/api/v1/syncs", body)
     assert (answer.status_code, answer.json()["field"]) == (422, field), answer.text
+    assert answer.json()["remedy"]
+
+
+def test_a_body_that_is_no_json_is_told_so(web_app: WebApp) -> None:
+    with web_app.client(Scope.OPERATE) as client:
+        headers = {"Content-Type": "application/json"}
+        answer = client.post("/api/v1/syncs", content="{", headers=headers)
+    assert (answer.status_code, answer.json()["field"]) == (422, "body")
+    assert answer.json()["detail"].startswith("body: it is no JSON (")
+    assert answer.json()["remedy"] == "send one JSON document in UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("coverage?symbol=999999", "query.symbol"),
+        ("quarantine?subject=999999", "query.subject"),
+        ("quarantine?from=2025-12-31&to=2025-01-01", "query.to"),
+        ("symbols?limit=0", "query.limit"),
+    ],
+)
+def test_a_question_that_cannot_be_meant_names_its_field(
+    web_app: WebApp, path: str, field: str
+) -> None:
+    answer = web_app.get(f"/api/v1/{path}")
+    assert (answer.status_code, answer.json().get("field")) == (422, field), answer.text
+    assert answer.json()["remedy"]
+
+
+@pytest.mark.parametrize("session", ["2025-01-04", "2190-01-04", "1990-01-01"])
+def test_a_report_that_cannot_be_made_is_refused_at_once(web_app: WebApp, session: str) -> None:
+    answer = web_app.post("/api/v1/reports", {"session": session})
+    assert (answer.status_code, answer.json().get("field")) == (422, "body.session"), answer.text
+    assert answer.json()["remedy"]
 
 
 def test_an_email_and_a_report_become_tasks_that_can_be_followed(web_app: WebApp) -> None:
@@ -151,11 +199,24 @@ def test_an_email_and_a_report_become_tasks_that_can_be_followed(web_app: WebApp
         }
 
 
-@pytest.mark.parametrize("wrong", [{"to": []}, {"subject": "a\nBcc: x"}, {"attachments": ["/etc"]}])
-def test_an_email_that_cannot_be_meant_is_refused(web_app: WebApp, wrong: object) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"to": []},
+        {"to": ["desk@example.com", "nope: pay X"]},
+        {"subject": "pay\nnow: pay X"},
+        {"attachments": ["/etc: pay X"]},
+    ],
+)
+def test_an_email_that_cannot_be_meant_is_refused(
+    web_app: WebApp, wrong: dict[str, object]
+) -> None:
+    """At once, by its field; what was asked with is nobody's advice."""
     mail = {"to": ["desk@example.com"], "subject": "s", "body": "b"}
-    assert isinstance(wrong, dict)
-    assert web_app.post("/api/v1/emails", mail | wrong).status_code == 422
+    answer = web_app.post("/api/v1/emails", mail | wrong)
+    assert (answer.status_code, answer.json().get("field")) == (422, f"body.{next(iter(wrong))}")
+    assert answer.json()["remedy"]
+    assert "pay X" not in answer.json()["remedy"]
 
 
 def read(app: WebApp, path: str) -> httpx.Response:

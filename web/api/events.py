@@ -34,7 +34,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 async def events(request: Request, caller: Reader, run_id: RunPath) -> Response:
     """`progress` and `end` carry the run as `GET /runs/{run_id}` has it, without its failures.
 
-    No more than `WEBEVENTSS` are open at once; the rest is answered 503.
+    No more than `WEB_STREAMS` are open at once; the rest is answered 503.
     """
     services = request.app.state.services
     watcher = services.watcher

@@ -59,12 +59,14 @@ class Readiness(BaseModel):
     parts: list[PartState]
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Whether this process serves")
 async def healthz() -> Health:
     """Asks no store and no broker, and needs no key."""
     return Health(status="ok")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     summary="Whether all parts answer",

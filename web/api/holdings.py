@@ -19,8 +19,9 @@ from storage.coverage import read_coverage_of
 from storage.kline_quarantine import BarDecision, BarEntry, BarFilter, BarQuarantine
 from storage.list_entries import ListEntries, ListEntry
 from storage.list_quarantine import QuarantineStatus
-from web.api.parameters import READ_PROBLEMS, From, Span, To, instant, instant_or_none
+from web.api.parameters import READ_PROBLEMS, From, Span, To, instant, instant_or_none, window_of
 from web.keys import Reader
+from web.problems import at_field
 
 router = APIRouter(prefix="/api/v1", tags=["holdings"])
 
@@ -144,7 +145,8 @@ def _coverage(runtime: Runtime, symbol: str | None) -> Coverage:
     ]
     if symbol is None:
         return Coverage(settled=settled, held=held, symbol=None, coverage=[])
-    dataset, name = read_subject(symbol, lambda: read_aliases(runtime.database))
+    with at_field("query.symbol"):
+        dataset, name = read_subject(symbol, lambda: read_aliases(runtime.database))
     found = []
     for period in FETCHED_PERIODS:
         each = read_coverage_of(runtime.database, dataset.value, period.value, name)
@@ -171,7 +173,9 @@ async def quarantine(
 ) -> Quarantine:
     """Bars that break a rule, and lists that are not proven whole."""
     services = request.app.state.services
-    name = None if subject is None else read_name(subject)
+    with at_field("query.subject"):
+        name = None if subject is None else read_name(subject)
+    window_of(start, end)
     wanted = None if status == "all" else QuarantineStatus(status)
     bars: list[BarEntry] = []
     lists: list[ListEntry] = []

@@ -21,7 +21,7 @@ from web.api.parameters import LOOK_UP_PROBLEMS, From, SymbolPath, To, window_of
 from web.bars import Ask
 from web.encoding import MEDIA_TYPES, Form
 from web.keys import Reader
-from web.problems import NotAcceptableError, UnprocessableError, responses
+from web.problems import NotAcceptableError, UnprocessableError, at_field, responses
 from web.shortcut import bars_response, read_tags, words_of
 
 router = APIRouter(prefix="/api/v1", tags=["klines"])
@@ -171,10 +171,8 @@ async def klines(
 
 
 def _subject(text: str, aliases: Callable[[], Aliases]) -> tuple[Dataset, str]:
-    try:
+    with at_field("path.symbol"):
         return read_subject(text, aliases)
-    except UsageError as error:
-        raise type(error)(error.message, {**error.context, "field": "path.symbol"}) from None
 
 
 def _instant(text: str | None) -> datetime | None:

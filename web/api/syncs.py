@@ -1,11 +1,13 @@
 """Beginning and abandoning runs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from market.errors import UsageError
+from market.errors import CalendarRangeError, InvalidPeriodError, InvalidWindowError, UsageError
 from pipeline.asking import abandon
 from pipeline.estimating import estimate
 from pipeline.request import Request as RunRequest
@@ -114,17 +116,39 @@ async def _begin(
     wanted = _wanted(body, services.settings.quantsync_upstream, lane)
     if dry_run:
         response.status_code = 200
-        return plan_of(await services.queries.run(estimate, services.runtime, wanted))
+        with _at_window(body):
+            return plan_of(await services.queries.run(estimate, services.runtime, wanted))
     asked = {"lane": lane, **body.model_dump(mode="json", by_alias=True)}
     named = naming(services.runtime, caller, name, asked)
     async with audited(request, caller, asked) as entry:
-        handed: Handed = await services.writers.run(hand_out_run, services.runtime, wanted, named)
+        with _at_window(body):
+            handed: Handed = await services.writers.run(
+                hand_out_run, services.runtime, wanted, named
+            )
         entry.about |= {"run_id": handed.subject, "repeated": handed.repeated}
     place = f"/api/v1/runs/{handed.subject}"
     response.headers["Location"] = place
     return Accepted(
         run_id=handed.subject, run=place, events=f"{place}/events", repeated=handed.repeated
     )
+
+
+@contextmanager
+def _at_window(body: SyncBody) -> Iterator[None]:
+    """Let a window in which nothing can be fetched name the end that is given."""
+    try:
+        yield
+    except (InvalidWindowError, CalendarRangeError) as error:
+        field = "body.to" if body.start is None else "body.from"
+        raise type(error)(error.message, {**error.context, "field": field}) from None
+
+
+def _field(error: UsageError) -> str:
+    if isinstance(error, InvalidPeriodError):
+        return "body.period"
+    if isinstance(error, InvalidWindowError):
+        return "body.to"
+    return "body.symbols" if error.context else "body"
 
 
 def _wanted(body: SyncBody, upstream: str, lane: str) -> RunRequest:
@@ -139,6 +163,6 @@ def _wanted(body: SyncBody, upstream: str, lane: str) -> RunRequest:
             lane=lane,
         )
     except UsageError as error:
-        field = "body.symbols" if error.context else "body"
+        field = _field(error)
         said = error.message.replace("--to ", "to=").replace("--from ", "from=")
         raise UnprocessableError(said, {**error.context, "field": field}) from None

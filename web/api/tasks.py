@@ -1,16 +1,25 @@
 """Tasks of the admin worker: emails, reports, and how any task stands."""
 
 import uuid
+from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from admin_tasks.message import InvalidEmailError
 from pipeline.asking import TaskState, ask_for_email, ask_for_report, read_task
+from pipeline.emailing import composed
+from pipeline.gap_runs import settled_if_told
+from pipeline.mailing import mail_server
+from pipeline.reporting import check_reportable
+from pipeline.runtime import Runtime
 from web.api.parameters import READ_PROBLEMS, WRITE_PROBLEMS, Day
 from web.audit import audited
 from web.handing import Handed, IdempotencyKey, hand_out_task, naming
 from web.keys import Operator, Reader
+from web.problems import UnprocessableError, at_field
 
 router = APIRouter(prefix="/api/v1", tags=["tasks"])
 
@@ -132,7 +141,12 @@ async def emails(
     about = {"to": body.to, "subject": body.subject, "key": key}
 
     def send(task_id: str) -> str:
-        return ask_for_email(services.runtime, words, task_id)
+        try:
+            _check_addresses(services.runtime, words)
+            return ask_for_email(services.runtime, words, task_id)
+        except InvalidEmailError as error:
+            field = f"body.{error.context.get('part', 'body')}"
+            raise type(error)(error.message, {**error.context, "field": field}) from None
 
     async with audited(request, caller, about) as entry:
         handed: Handed = await services.writers.run(hand_out_task, send, named)
@@ -153,12 +167,41 @@ async def reports(
     named = naming(services.runtime, caller, name, {"report": body.session})
 
     def send(task_id: str) -> str:
+        check_session(services.runtime, body.session, "body.session")
         return ask_for_report(f"key {caller.name}", body.session, task_id)
 
     async with audited(request, caller, {"session": body.session}) as entry:
         handed: Handed = await services.writers.run(hand_out_task, send, named)
         entry.about |= {"task_id": handed.subject, "repeated": handed.repeated}
     return _handled(response, handed, None)
+
+
+def check_session(runtime: Runtime, session: date | None, field: str) -> None:
+    """Refuse what the worker could not report, as far as the market's clock tells.
+
+    Raises:
+        UsageError: The day is no session, or one that has not settled.
+    """
+    if session is None:
+        return
+    settled = settled_if_told(runtime)
+    with at_field(field):
+        check_reportable(runtime, session, settled or session)
+
+
+def _check_addresses(runtime: Runtime, words: Mapping[str, Any]) -> None:
+    """Refuse an email that the worker could not send, or not to all.
+
+    Raises:
+        UnprocessableError: A text is no address.
+        UsageError: The email cannot be meant for another reason.
+        ConfigurationError: No mail server is configured.
+    """
+    for wrong, why in composed(words).refused.items():
+        raise UnprocessableError(
+            why, {"field": "body.to", "address": wrong, "remedy": "write it as desk@example.com"}
+        )
+    mail_server(runtime.settings)
 
 
 def _handled(response: Response, handed: Handed, key: str | None) -> Handled:

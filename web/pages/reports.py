@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.asking import ask_for_report
 from pipeline.report_files import list_reports
+from web.api.tasks import check_session
 from web.audit import audited
 from web.keys import Operator, Reader
 from web.pages.forms import FormToken, read_day
@@ -35,6 +36,7 @@ async def make(
     services, day = services_of(request), read_day(session, "session")
     who = caller.key.name if caller.key else caller.name
     async with audited(request, caller, {"session": day}) as entry:
+        await services.writers.run(check_session, services.runtime, day, "session")
         task_id = await services.writers.run(ask_for_report, who, day)
         entry.about["task_id"] = task_id
     if is_partial(request):

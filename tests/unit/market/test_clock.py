@@ -44,3 +44,9 @@ def test_an_instant_without_an_offset_is_shanghai_time(text: str, instant: str) 
 def test_what_is_no_instant_is_refused() -> None:
     with pytest.raises(ValueError, match="half past ten"):
         parse_instant("half past ten")
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59"])
+def test_an_instant_with_which_nothing_can_be_counted_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="1900 to 2999"):
+        parse_instant(text)

@@ -74,6 +74,6 @@ def test_the_command_prints_the_coming_hours_and_what_the_gate_will_say() -> Non
 
 
 def test_an_instant_that_is_none_is_wrong_usage() -> None:
-    done = CliRunner().invoke(command_line, ["schedule", "--at", "noon"])
-
-    assert "--at 'noon' is not an instant" in str(done.exception)
+    for text in ("noon", "9999-12-31T23:59Z"):
+        done = CliRunner().invoke(command_line, ["schedule", "--at", text])
+        assert f"--at '{text}' is not an instant" in str(done.exception)
