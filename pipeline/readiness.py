@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import redis
 
 from ingest.causes import plain_cause
+from market.bars import Dataset
 from market.errors import QuantsyncError
 from pipeline.broker import BrokerUnreachableError, check_broker
 from pipeline.budgets import plain_redis_url
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from storage.errors import LakeUnreadableError
 
 PartName = Literal["database", "broker", "results", "lake"]
 _ANSWER_S = 2.0
@@ -42,7 +45,7 @@ def read_parts(runtime: Runtime) -> list[Part]:
         _asked("database", lambda: _database(runtime), "runs, catalog, coverage and all writing"),
         _asked("broker", check_broker, "starting runs, reports and emails"),
         _asked("results", lambda: check_results(runtime.settings), "starting runs; task states"),
-        _asked("lake", lambda: _lake(runtime), "bars"),
+        _asked("lake", lambda: check_lake(runtime), "bars"),
     ]
 
 
@@ -78,17 +81,33 @@ def _database(runtime: Runtime) -> None:
         runtime.database.now(connection)
 
 
-def _lake(runtime: Runtime) -> None:
+def check_lake(runtime: Runtime, was_written: Callable[[], bool] | None = None) -> None:
+    """Make sure that the lake is where bars were written to: its mount may be missing.
+
+    Args:
+        runtime: The stores.
+        was_written: Whether bars ever were, asked only if there are none; None: by the manifest.
+
+    Raises:
+        LakeUnreadableError: It cannot be read, or is not there; nothing is to be fetched again.
+        StorageError: There are no bars, and the database cannot say whether there were.
+    """
     root = runtime.settings.lake_path
-    if not root.exists():
-        return  # nothing was ever written
+    if _has_bars(root) or not (was_written or runtime.lake_manifest.has_bars)():
+        return
+    raise LakeUnreadableError(
+        f"the lake {root} has no bars though they were written to it, they need not be fetched "
+        "again: mount it, move it back, or correct LAKE_DIR"
+    )
+
+
+def _has_bars(root: Path) -> bool:
     try:
-        next(root.iterdir(), None)
+        names = {each.name for each in root.iterdir()}
+    except FileNotFoundError:
+        return False
     except OSError as error:
         raise LakeUnreadableError(
             f"the lake {root} cannot be read ({error.strerror}): give permission, or mount it"
         ) from error
-
-
-class LakeUnreadableError(QuantsyncError):
-    """The lake's folder cannot be read."""
+    return any(each.value in names for each in Dataset)
