@@ -7,6 +7,7 @@ from alembic.migration import MigrationContext
 import storage.api_tables
 from market.errors import UsageError
 from storage.api_keys import ApiKeys, Scope, split_key
+from storage.api_logouts import ApiLogouts
 from storage.api_requests import ApiRequests
 from storage.database import Database
 from storage.metadata import metadata
@@ -15,7 +16,7 @@ from storage.metadata import metadata
 def test_the_tables_are_those_of_the_migration(database: Database) -> None:
     with database.engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
-    names = ("api_key", "api_audit", "api_request")
+    names = ("api_key", "api_audit", "api_request", "api_logout")
     assert [each for each in differences if any(name in repr(each) for name in names)] == []
     assert storage.api_tables.api_key.name in names
 
@@ -39,6 +40,14 @@ def test_a_key_opens_with_its_secret_until_it_is_revoked(database: Database) -> 
     assert not keys.all()[0].opens(parts[1])
     with pytest.raises(UsageError, match="is no key"):
         keys.revoke("000000000000")
+
+
+def test_a_login_that_ended_is_known_until_its_cookie_would_end(database: Database) -> None:
+    logouts = ApiLogouts(database)
+    logouts.end("over long ago", -1.0)
+    logouts.end("a nonce", 60.0)
+    logouts.end("a nonce", 60.0)  # the first one is forgotten here
+    assert logouts.nonces() == {"a nonce"}
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 81])
