@@ -81,7 +81,7 @@ class KeyRing:
         self._runtime = runtime
         self._snapshot = Snapshot(self._read, _FRESH_S, "the keys")
         self._used: dict[str, float] = {}
-        self._to_note: set[str] = set()
+        self._to_note: dict[str, float] = {}
         self._ended_here: dict[str, float] = {}
         self._notes = ThreadPoolExecutor(1, thread_name_prefix="notes")
 
@@ -105,18 +105,18 @@ class KeyRing:
 
     def _read(self) -> _Known:
         if self._to_note:
-            noted, self._to_note = self._to_note, set()
+            noted, self._to_note = self._to_note, {}
             self._notes.submit(self._note_use, noted)
         database = self._runtime.database
         keys = {key.key_id: key for key in ApiKeys(database).all()}
         return _Known(keys, ApiLogouts(database).nonces())
 
-    def _note_use(self, key_ids: set[str]) -> None:
+    def _note_use(self, used: dict[str, float]) -> None:
         """Apart from reading them: writing may have to wait for a commit of bars."""
         try:
-            ApiKeys(self._runtime.database).note_use(sorted(key_ids))
+            ApiKeys(self._runtime.database).note_use(used)
         except StorageError as error:
-            log.warning("the last use of %s is not noted: %s", ", ".join(key_ids), error)
+            log.warning("the last use of %s is not noted: %s", ", ".join(used), error)
 
     @property
     def _keys(self) -> dict[str, ApiKey] | None:
@@ -178,7 +178,7 @@ class KeyRing:
         now = time.monotonic()
         if now - self._used.get(key.key_id, -_NOTE_EVERY_S) >= _NOTE_EVERY_S:
             self._used[key.key_id] = now
-            self._to_note.add(key.key_id)
+            self._to_note[key.key_id] = now
 
 
 def host_of(request: Request) -> str:

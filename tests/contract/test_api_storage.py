@@ -1,5 +1,7 @@
 """Keys, named requests and the audit of the web application, in both kinds of database."""
 
+import time
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -34,9 +36,16 @@ def test_a_key_opens_with_its_secret_until_it_is_revoked(database: Database) -> 
     assert held.opens(parts[1])
     assert not held.opens(parts[1][:-1] + "-")
     assert held.last_used_at is None
-    keys.note_use([made.key_id])
-    assert keys.all()[0].last_used_at is not None
+    used_at = time.monotonic()
+    time.sleep(0.05)
     assert (keys.revoke(made.key_id), keys.revoke(made.key_id)) == (True, False)
+    # It is noted afterwards, by one process after another: the latest use stays, as it was.
+    keys.note_use({made.key_id: used_at})
+    keys.note_use({made.key_id: used_at - 3600})
+    (noted,) = keys.all()
+    assert noted.last_used_at is not None
+    assert noted.revoked_at is not None
+    assert noted.revoked_at - 60 < noted.last_used_at < noted.revoked_at
     assert not keys.all()[0].opens(parts[1])
     with pytest.raises(UsageError, match="is no key"):
         keys.revoke("000000000000")
