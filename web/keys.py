@@ -156,9 +156,11 @@ class KeyRing:
         """
         ApiLogouts(self._runtime.database).end(session.nonce, lasts_s)
         now = time.monotonic()
-        held = {nonce: until for nonce, until in self._ended_here.items() if until > now}
+        for nonce, until in list(self._ended_here.items()):
+            if until < now:
+                self._ended_here.pop(nonce, None)
         # Here it has ended at once: what is known may have been read a moment before.
-        self._ended_here = held | {session.nonce: now + lasts_s}
+        self._ended_here[session.nonce] = now + lasts_s
 
     def has_ended(self, session: Session) -> bool:
         """Whether a session was ended before its time."""
