@@ -7,6 +7,8 @@ from kombu.exceptions import OperationalError
 from ingest.causes import plain_cause
 from market.errors import QuantsyncError
 
+_ANSWER_S = 2.0
+
 
 class BrokerUnreachableError(QuantsyncError):
     """The broker refuses connections, or the login."""
@@ -20,9 +22,14 @@ def check_broker() -> None:
     """
     from pipeline.app import app  # noqa: PLC0415
 
-    connection = app.connection_for_write(connect_timeout=3)
+    is_redis = app.conf.broker_url.startswith("redis")
+    # A worker waits longer for a Redis that stands still.
+    brief = {"socket_timeout": _ANSWER_S, "socket_connect_timeout": _ANSWER_S} if is_redis else {}
+    connection = app.connection_for_write(connect_timeout=3, transport_options=brief)
     try:
-        connection.ensure_connection(max_retries=1, interval_start=0.2, timeout=5)
+        connection.ensure_connection(
+            max_retries=1, interval_start=0.2, timeout=_ANSWER_S if is_redis else 5
+        )
     except (OperationalError, OSError) as error:
         raise BrokerUnreachableError(
             f"the broker at {_address(app.conf.broker_url)} does not answer "

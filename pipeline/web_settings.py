@@ -27,7 +27,7 @@ class WebSettings(BaseSettings):
         default=None, description="Names it is asked by, between commas; loopback needs none"
     )
     web_proxies: str = Field(
-        default="127.0.0.1,::1", description="Whose X-Forwarded-For and -Proto are believed"
+        default="", description="Proxies whose X-Forwarded-For and -Proto are believed"
     )
     web_readers: int = Field(default=8, ge=1, le=64, description="Threads that read the stores")
     web_cache_mib: int = Field(

@@ -8,10 +8,12 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
 
 from market.errors import UsageError
 from storage.api_tables import api_key
@@ -126,17 +128,26 @@ class ApiKeys:
             )
         return True
 
-    def note_use(self, key_ids: list[str]) -> None:
-        """Note that keys were used now.
+    def note_use(self, used: Mapping[str, float]) -> None:
+        """Note when keys were used; what another process noted later stays.
+
+        Args:
+            used: When each was, by its id, on this process's ``time.monotonic``: between that and
+                now it may have been revoked.
 
         Raises:
             StorageError: The database cannot be used.
         """
+        noted = api_key.c.last_used_at
         with self._database.writing() as connection:
-            now = self._database.now(connection)
-            connection.execute(
-                update(api_key).where(api_key.c.key_id.in_(key_ids)).values(last_used_at=now)
-            )
+            now, here = self._database.now(connection), time.monotonic()
+            for key_id, instant in sorted(used.items()):
+                at = now - max(0.0, here - instant)
+                connection.execute(
+                    update(api_key)
+                    .where(api_key.c.key_id == key_id, or_(noted.is_(None), noted < at))
+                    .values(last_used_at=at)
+                )
 
 
 def split_key(text: str) -> tuple[str, str] | None:

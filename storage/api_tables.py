@@ -57,3 +57,11 @@ api_request = Table(
     Index("ix_api_request_created_at", "created_at"),
 )
 """Requests that name themselves: asked again, they are answered by what the first one became."""
+
+api_logout = Table(
+    "api_logout",
+    metadata,
+    Column("nonce", String(64), primary_key=True, comment="of the login"),
+    Column("until", Double, nullable=False, comment="its cookie opens nothing later anyway"),
+)
+"""Logins of the page that were ended before their time."""

@@ -30,6 +30,10 @@ class CorruptFileError(StorageError):
     """A file that should be Parquet, or should match its hash, does not."""
 
 
+class LakeUnreadableError(StorageError):
+    """The lake's folder cannot be read, or is not there though bars were written to it."""
+
+
 class DatabaseUnreachableError(StorageError):
     """The database does not answer, or refuses the login."""
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, or_, select
 
+from market.bars import Dataset
 from storage.catalog_rows import upsert
 from storage.database import Database
 from storage.hashing import Content, hash_file
@@ -103,6 +104,17 @@ class LakeManifest:
         """
         with self._database().reading() as connection:
             return list(_entries(connection))
+
+    def has_bars(self) -> bool:
+        """Whether any file of bars was entered, wherever it is now.
+
+        Raises:
+            StorageError: The database cannot be used.
+        """
+        below = [lake_file.c.path.startswith(f"{each}/", autoescape=True) for each in Dataset]
+        with self._database().reading() as connection:
+            found = connection.scalar(select(lake_file.c.path).where(or_(*below)).limit(1))
+        return found is not None
 
     def forget(self, path: Path) -> None:
         """Drop the entry of a file that is no longer in its place. Idempotent.

@@ -19,9 +19,10 @@ from market.sessions import Window
 from pipeline.adjust_reading import Adjusting, adjust_notices, read_adjusting
 from pipeline.kline_query import KlineQuery, NothingHeldError, read_bars, read_page
 from pipeline.kline_reading import evidence_for, reader_for, what_to_sync
+from pipeline.readiness import check_lake
 from pipeline.runtime import Runtime
 from storage.aliases import Aliases, read_aliases
-from storage.errors import StorageError
+from storage.errors import LakeUnreadableError, StorageError
 from storage.ex_right import read_lake_ex_rights
 from storage.lake import Lake
 from storage.lake_slices import LakeSlices, days_of
@@ -161,8 +162,10 @@ class Bars:
 
         files = self._slices.partitions(query.dataset, query.fetched_period, query.window)
         page = read_page(query, read, [days_of(each) for each in files], ask.limit, ask.after)
-        if not page.bars.num_rows and ask.after is None:
-            raise _nothing(query)
+        if not page.bars.num_rows:
+            self._check_lake(query)
+            if ask.after is None:
+                raise _nothing(query)
         notices = (*adjusted.notices, *self._told(query, page.bars, adjusted))
         about = {
             "symbol": query.name,
@@ -184,6 +187,16 @@ class Bars:
         asked = (repr(query), ask.limit, ask.after, ask.form)
         parts = [version, self.codes, asked, events, adjusted.notices]
         return _etag(json.dumps(parts, default=str).encode())
+
+    def _check_lake(self, query: KlineQuery) -> None:
+        """Bars that cannot be reached are not to be fetched again."""
+        runtime, series = self._runtime, (query.dataset, query.fetched_period)
+        manifest = runtime.lake_manifest
+        check_lake(runtime, lambda: self._by_database(manifest.has_bars, lambda: True))
+        if not self._slices.partitions(*series) and Lake(runtime.settings.lake_path).partitions(
+            *series
+        ):
+            raise LakeUnreadableError("the lake came back this very moment: ask again")
 
     @staticmethod
     def _known(ask: Ask, tag: str) -> Answer | None:

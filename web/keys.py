@@ -1,7 +1,7 @@
 """Who asks: a key in the header, a session's cookie that stands for a key, or nobody.
 
-The keys are read from the database at most once a second. Where it is away, those read last go on
-opening what can be read without it, and nothing is written.
+The keys, and the sessions that ended, are read from the database at most once a second. Where it is
+away, those read last go on opening what can be read without it, and nothing is written.
 """
 
 import logging
@@ -18,6 +18,7 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 from pipeline.listening import is_loopback
 from pipeline.runtime import Runtime
 from storage.api_keys import ApiKey, ApiKeys, Scope, split_key
+from storage.api_logouts import ApiLogouts
 from storage.errors import StorageError
 from web.problems import ForbiddenError, UnauthorizedError
 from web.sessions import COOKIE, CSRF_HEADER, Session
@@ -65,14 +66,23 @@ class Caller:
         return self.key is not None and self.key.scope is Scope.OPERATE
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was read of the keys, and the nonces of the sessions that ended."""
+
+    keys: dict[str, ApiKey]
+    ended: frozenset[str]
+
+
 class KeyRing:
-    """The keys of the installation as they were read last."""
+    """The keys of the installation, and the sessions that ended, as they were read last."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._snapshot = Snapshot(self._read, _FRESH_S, "the keys")
         self._used: dict[str, float] = {}
-        self._to_note: set[str] = set()
+        self._to_note: dict[str, float] = {}
+        self._ended_here: dict[str, float] = {}
         self._notes = ThreadPoolExecutor(1, thread_name_prefix="notes")
 
     @property
@@ -93,22 +103,25 @@ class KeyRing:
         self._snapshot.close()
         self._notes.shutdown(wait=False)
 
-    def _read(self) -> dict[str, ApiKey]:
+    def _read(self) -> _Known:
         if self._to_note:
-            noted, self._to_note = self._to_note, set()
+            noted, self._to_note = self._to_note, {}
             self._notes.submit(self._note_use, noted)
-        return {key.key_id: key for key in ApiKeys(self._runtime.database).all()}
+        database = self._runtime.database
+        keys = {key.key_id: key for key in ApiKeys(database).all()}
+        return _Known(keys, ApiLogouts(database).nonces())
 
-    def _note_use(self, key_ids: set[str]) -> None:
+    def _note_use(self, used: dict[str, float]) -> None:
         """Apart from reading them: writing may have to wait for a commit of bars."""
         try:
-            ApiKeys(self._runtime.database).note_use(sorted(key_ids))
+            ApiKeys(self._runtime.database).note_use(used)
         except StorageError as error:
-            log.warning("the last use of %s is not noted: %s", ", ".join(key_ids), error)
+            log.warning("the last use of %s is not noted: %s", ", ".join(used), error)
 
     @property
     def _keys(self) -> dict[str, ApiKey] | None:
-        return self._snapshot.value
+        known = self._snapshot.value
+        return None if known is None else known.keys
 
     @property
     def is_empty(self) -> bool:
@@ -131,12 +144,43 @@ class KeyRing:
         self.note(key)
         return key
 
+    def end(self, session: Session, lasts_s: float) -> None:
+        """End a session, in every process and for good; in a thread.
+
+        Args:
+            session: The session.
+            lasts_s: Its cookie could open no longer than so many seconds from now.
+
+        Raises:
+            StorageError: The database cannot be used; the session goes on.
+        """
+        ApiLogouts(self._runtime.database).end(session.nonce, lasts_s)
+        now = time.monotonic()
+        for nonce, until in list(self._ended_here.items()):
+            if until < now:
+                self._ended_here.pop(nonce, None)
+        # Here it has ended at once: what is known may have been read a moment before.
+        self._ended_here[session.nonce] = now + lasts_s
+
+    def has_ended(self, session: Session) -> bool:
+        """Whether a session was ended before its time."""
+        known = self._snapshot.value
+        return session.nonce in self._ended_here or (
+            known is not None and session.nonce in known.ended
+        )
+
+    def still_admits(self, caller: Caller) -> bool:
+        """Whether who asked before may go on: the key is not revoked, the session has not ended."""
+        if caller.session is not None and self.has_ended(caller.session):
+            return False
+        return caller.key is None or self.get(caller.key.key_id) is not None
+
     def note(self, key: ApiKey) -> None:
         """Remember that a key was used."""
         now = time.monotonic()
         if now - self._used.get(key.key_id, -_NOTE_EVERY_S) >= _NOTE_EVERY_S:
             self._used[key.key_id] = now
-            self._to_note.add(key.key_id)
+            self._to_note[key.key_id] = now
 
 
 def host_of(request: Request) -> str:
@@ -200,7 +244,7 @@ def _by_cookie(request: Request, ring: KeyRing, cookie: str) -> Caller:
     sessions = request.app.state.services.sessions
     session = sessions.read(cookie)
     key = None if session is None else ring.get(session.key_id)
-    if session is None or key is None:
+    if session is None or key is None or ring.has_ended(session):
         raise UnauthorizedError(
             "the login has ended, or its key was revoked: log in again",
             {"field": f"cookie.{COOKIE}"},

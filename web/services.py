@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from pipeline.readiness import Part, read_parts
+from pipeline.readiness import Part, Parts
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from web.bars import Bars
@@ -53,6 +53,7 @@ class Services:
         self.sessions = Sessions(read_secret(settings.home), settings.web_session_hours)
         self.stopping = asyncio.Event()
         self.watcher = RunWatcher(runtime, self.queries, settings.web_streams, self.stopping)
+        self._parts = Parts(runtime)
         self._looking: asyncio.Future[list[Part]] | None = None
         self._look_at = 0.0
 
@@ -60,13 +61,13 @@ class Services:
         """Which parts answer, as it was seen a second ago at most; asked once, whoever asks."""
         if self._looking is None or (self._looking.done() and time.monotonic() > self._look_at):
             self._look_at = time.monotonic() + _READY_FRESH_S
-            self._looking = asyncio.ensure_future(self.lookers.run(read_parts, self.runtime))
+            self._looking = asyncio.ensure_future(self.lookers.run(self._parts.read))
         return await asyncio.shield(self._looking)
 
     def close(self) -> None:
         """Let the threads go and close the database."""
         pools = (self.readers, self.queries, self.writers, self.lookers, self.snapshots)
-        for each in (*pools, self.keys, self.bars):
+        for each in (*pools, self.keys, self.bars, self._parts):
             each.close()
         if "database" in vars(self.runtime):  # it may never have been reached
             self.runtime.database.dispose()

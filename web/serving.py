@@ -53,7 +53,7 @@ def serve(settings: Settings, listen: str) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=True,
+        proxy_headers=bool(settings.web_proxies.strip()),
         forwarded_allow_ips=settings.web_proxies,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_STOP_AFTER_S,

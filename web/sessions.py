@@ -24,7 +24,7 @@ class Session:
 
     Attributes:
         key_id: The key it stands for.
-        nonce: Random; the CSRF token is made of it.
+        nonce: Random; the CSRF token is made of it, and logging out ends it.
     """
 
     key_id: str
@@ -34,13 +34,16 @@ class Session:
 class Sessions:
     """Makes and reads cookies with the secret of this installation.
 
+    Attributes:
+        seconds: A login lasts so long.
+
     Args:
         secret: At least 32 random bytes as text.
         hours: A login lasts so long.
     """
 
     def __init__(self, secret: str, hours: float) -> None:
-        self._seconds = round(hours * 3600)
+        self.seconds = round(hours * 3600)
         self._cookies = URLSafeTimedSerializer(secret, salt="quantsync session")
         self._tokens = URLSafeTimedSerializer(secret, salt="quantsync csrf")
 
@@ -58,17 +61,17 @@ class Sessions:
         """
         value = str(self._cookies.dumps([session.key_id, session.nonce]))
         response.set_cookie(
-            COOKIE, value, max_age=self._seconds, httponly=True, secure=secure, samesite="strict"
+            COOKIE, value, max_age=self.seconds, httponly=True, secure=secure, samesite="strict"
         )
 
-    def end(self, response: Response) -> None:
-        """Let an answer remove the cookie."""
+    def remove_cookie(self, response: Response) -> None:
+        """Let an answer remove the cookie; what it opens is ended by the key ring."""
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
     def read(self, cookie: str) -> Session | None:
         """The login of a cookie; None if it is forged, or has ended."""
         try:
-            key_id, nonce = self._cookies.loads(cookie, max_age=self._seconds)
+            key_id, nonce = self._cookies.loads(cookie, max_age=self.seconds)
         except (BadData, ValueError, TypeError):
             return None
         return Session(str(key_id), str(nonce))
@@ -82,7 +85,7 @@ class Sessions:
         if not token:
             return False
         try:
-            nonce = self._tokens.loads(token, max_age=self._seconds)
+            nonce = self._tokens.loads(token, max_age=self.seconds)
         except BadData:
             return False
         return secrets.compare_digest(str(nonce).encode(), session.nonce.encode())

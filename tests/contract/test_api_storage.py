@@ -1,5 +1,7 @@
 """Keys, named requests and the audit of the web application, in both kinds of database."""
 
+import time
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -7,6 +9,7 @@ from alembic.migration import MigrationContext
 import storage.api_tables
 from market.errors import UsageError
 from storage.api_keys import ApiKeys, Scope, split_key
+from storage.api_logouts import ApiLogouts
 from storage.api_requests import ApiRequests
 from storage.database import Database
 from storage.metadata import metadata
@@ -15,7 +18,7 @@ from storage.metadata import metadata
 def test_the_tables_are_those_of_the_migration(database: Database) -> None:
     with database.engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
-    names = ("api_key", "api_audit", "api_request")
+    names = ("api_key", "api_audit", "api_request", "api_logout")
     assert [each for each in differences if any(name in repr(each) for name in names)] == []
     assert storage.api_tables.api_key.name in names
 
@@ -33,12 +36,27 @@ def test_a_key_opens_with_its_secret_until_it_is_revoked(database: Database) -> 
     assert held.opens(parts[1])
     assert not held.opens(parts[1][:-1] + "-")
     assert held.last_used_at is None
-    keys.note_use([made.key_id])
-    assert keys.all()[0].last_used_at is not None
+    used_at = time.monotonic()
+    time.sleep(0.05)
     assert (keys.revoke(made.key_id), keys.revoke(made.key_id)) == (True, False)
+    # It is noted afterwards, by one process after another: the latest use stays, as it was.
+    keys.note_use({made.key_id: used_at})
+    keys.note_use({made.key_id: used_at - 3600})
+    (noted,) = keys.all()
+    assert noted.last_used_at is not None
+    assert noted.revoked_at is not None
+    assert noted.revoked_at - 60 < noted.last_used_at < noted.revoked_at
     assert not keys.all()[0].opens(parts[1])
     with pytest.raises(UsageError, match="is no key"):
         keys.revoke("000000000000")
+
+
+def test_a_login_that_ended_is_known_until_its_cookie_would_end(database: Database) -> None:
+    logouts = ApiLogouts(database)
+    logouts.end("over long ago", -1.0)
+    logouts.end("a nonce", 60.0)
+    logouts.end("a nonce", 60.0)  # the first one is forgotten here
+    assert logouts.nonces() == {"a nonce"}
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 81])

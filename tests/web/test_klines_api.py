@@ -258,6 +258,36 @@ def test_a_name_that_the_query_does_not_take_is_never_answered(web_app: WebApp) 
     assert web_app.get(f"{path}&adjst=qfq", None).status_code == 401
 
 
+def test_a_lake_that_is_away_is_told_and_invites_no_fetching(web_app: WebApp) -> None:
+    """Its folder gone, and an empty one in its place, as before a mount; /readyz says so, too."""
+    lake = web_app.home / "lake"
+    lake.rename(web_app.home / "elsewhere")
+
+    def detail() -> str:
+        answer = web_app.get(f"/api/v1/klines/{MOUTAI}")
+        assert answer.status_code in (200, 503)  # what was kept of it is served for a moment
+        return "" if answer.status_code == 200 else str(answer.json()["detail"])
+
+    try:
+        wait_for("the end of the lake", detail, 5)
+        for is_made in (False, True):
+            if is_made:
+                lake.mkdir()
+            assert "correct LAKE_DIR" in detail()
+            assert "quantsync sync" not in detail()
+            later = web_app.get(f"/api/v1/klines/{MOUTAI}?period=weekly&cursor=1751000000")
+            assert later.status_code == 503, later.text
+        wait_for("the part", lambda: web_app.get("/readyz").status_code == 503, 5)
+        parts = web_app.get("/readyz").json()["parts"]
+        assert [part["part"] for part in parts if not part["ok"]] == ["lake"]
+    finally:
+        if lake.exists():
+            lake.rmdir()
+        (web_app.home / "elsewhere").rename(lake)
+    wait_for("the lake", lambda: not detail(), 5)
+    assert web_app.get("/api/v1/klines/600001").status_code == 404
+
+
 def test_a_form_that_cannot_be_given_is_refused(web_app: WebApp) -> None:
     answer = web_app.get(f"/api/v1/klines/{MOUTAI}", headers={"Accept": "image/png"})
     assert (answer.status_code, answer.json()["field"]) == (406, "header.Accept")

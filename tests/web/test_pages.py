@@ -7,10 +7,13 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
 from storage.api_keys import ApiKeys, Scope
 from tests.fixtures.cli import wait_for
 from tests.fixtures.web_app import LAST, MOUTAI, WebApp
-from web.sessions import COOKIE
+from web.keys import KeyRing
+from web.sessions import COOKIE, Sessions, read_secret
 
 HTML = {"Accept": "text/html"}
 PAGES = (
@@ -100,9 +103,19 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites_and_stands_for_its_key(
         assert "samesite=strict" in cookie.lower()
         assert text not in cookie
         assert client.get("/").status_code == 200
+        kept = {"Cookie": f"{COOKIE}={client.cookies[COOKIE]}"}
+        assert web_app.get("/api/v1/boards", None, headers=kept).status_code == 200
         left = client.post("/logout", data={"csrf_token": token(client)})
         assert left.headers["location"] == "/login"
         assert COOKIE not in client.cookies
+        # Whoever kept the cookie opens nothing with it: at once, and by what every process reads.
+        assert web_app.get("/api/v1/boards", None, headers=kept).status_code == 401
+        other = KeyRing(Runtime(Settings(quantsync_home=web_app.home)))
+        other.refresh()
+        session = Sessions(read_secret(web_app.home), hours=1).read(kept["Cookie"].split("=", 1)[1])
+        assert session is not None
+        assert other.has_ended(session)
+        other.close()
         client.post("/login", data={"key": text})
         ApiKeys(database).revoke(key.key_id)
         wait_for("the session has ended", lambda: client.get("/").status_code == 303, 5)

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -59,6 +60,28 @@ def without_broker(app: WebApp, broker: TcpProxy, ledger: Ledger) -> None:
     assert len(ledger.runs()) == before + 1
 
 
+def with_a_silent_broker(app: WebApp, broker: TcpProxy, ledger: Ledger) -> None:
+    """Connections stay open and nothing comes: that is told in seconds, and which parts it is."""
+    before = len(ledger.runs())
+    broker.swallow()
+    answers = [
+        lambda: app.post("/api/v1/syncs", SYNC),
+        lambda: app.post("/api/v1/reports", {}),
+    ]
+    with ThreadPoolExecutor(3) as pool:
+        pending = [pool.submit(ask) for ask in answers]
+        seen = pool.submit(wait_for, "it", lambda: away(app) == {"broker", "results"}, 15)
+        for each in pending:
+            refused(each.result(), "the broker", "does not answer")
+            assert each.result().elapsed.total_seconds() < 5
+        seen.result()
+    asked = app.get("/readyz")
+    assert asked.elapsed.total_seconds() < 5
+    assert len(ledger.runs()) == before
+    broker.restore()
+    wait_for("all parts", lambda: not away(app), 15)
+
+
 def without_database(app: WebApp, database: TcpProxy) -> None:
     database.cut()
     wait_for("the end of the database", lambda: away(app) == {"database"}, 15)
@@ -91,6 +114,7 @@ def served_by_the_lake(app: WebApp) -> None:
 def with_a_silent_database(app: WebApp, database: TcpProxy) -> None:
     """Connections stay open and nothing comes: readers of the lake are not kept waiting by it."""
     database.swallow()
+    wait_for("the silence", lambda: away(app) == {"database"}, 15)
     time.sleep(1.2)  # what was read of the keys is not fresh any more
     with app.client() as client:
         pending = [httpx.Client(base_url=app.url, headers=client.headers) for _ in range(12)]
@@ -148,6 +172,7 @@ def test_what_is_away_stops_only_what_needs_it_and_all_comes_back(
     where = (tmp_path, redis_process, web_settings, postgresql_url, postgresql_socket)
     with on_postgresql(*where) as (app, sql, broker, ledger):
         without_broker(app, broker, ledger)
+        with_a_silent_broker(app, broker, ledger)
         without_database(app, sql)
 
 

@@ -46,7 +46,7 @@ async def events(request: Request, caller: Reader, run_id: RunPath) -> Response:
         raise
 
     def still_open() -> bool:
-        return caller.key is None or services.keys.get(caller.key.key_id) is not None
+        return bool(services.keys.still_admits(caller))
 
     async def stream() -> AsyncIterator[bytes]:
         async for each in watcher.events(status, _document, still_open):

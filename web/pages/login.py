@@ -60,11 +60,18 @@ async def log_in(
 
 @router.post("/logout", dependencies=[FormToken])
 async def log_out(
-    request: Request, _caller: Annotated[Caller, Depends(caller_of)]
+    request: Request, caller: Annotated[Caller, Depends(caller_of)]
 ) -> RedirectResponse:
-    """End the session."""
+    """End the session: its cookie opens nothing any more, whoever kept it.
+
+    Raises:
+        StorageError: The database is away, and the session goes on.
+    """
+    services = services_of(request)
+    if caller.session is not None:
+        await services.writers.run(services.keys.end, caller.session, services.sessions.seconds)
     answer = RedirectResponse("/login", 303)
-    services_of(request).sessions.end(answer)
+    services.sessions.remove_cookie(answer)
     return answer
 
 

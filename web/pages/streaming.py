@@ -32,7 +32,7 @@ def follow(request: Request, caller: Caller, look: Look) -> EventStream:
 
     Args:
         request: As it came.
-        caller: Who listens; the stream ends soon after their key is revoked.
+        caller: Who listens; the stream ends soon after their key is revoked or they log out.
         look: Gives the part.
 
     Raises:
@@ -46,7 +46,7 @@ def follow(request: Request, caller: Caller, look: Look) -> EventStream:
             return False
         if not services.keys.is_fresh:
             await services.queries.run(services.keys.refresh)
-        return caller.key is None or services.keys.get(caller.key.key_id) is not None
+        return services.keys.still_admits(caller)
 
     async def events() -> AsyncIterator[bytes]:
         shown, silent = "", 0

@@ -1,4 +1,4 @@
-"""Who may ask the web application, what they wrote, and which requests were asked before.
+"""Who may ask the web application, what they wrote, requests asked before, logins that ended.
 
 Revision ID: 0010
 Revises: 0009
@@ -79,9 +79,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key_id", "idempotency_key", name=op.f("pk_api_request")),
     )
     op.create_index("ix_api_request_created_at", "api_request", ["created_at"])
+    op.create_table(
+        "api_logout",
+        sa.Column("nonce", sa.String(length=64), nullable=False, comment="of the login"),
+        sa.Column(
+            "until", sa.Double(), nullable=False, comment="its cookie opens nothing later anyway"
+        ),
+        sa.PrimaryKeyConstraint("nonce", name=op.f("pk_api_logout")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("api_logout")
     op.drop_index("ix_api_request_created_at", table_name="api_request")
     op.drop_table("api_request")
     op.drop_index("ix_api_audit_at", table_name="api_audit")
