@@ -1,4 +1,4 @@
-"""Our own stack for a benchmark: a Redis, a quant worker and commands, at an upstream's address."""
+"""Our own stack for a benchmark: a Redis, quant workers and commands, at an upstream's address."""
 
 import json
 import os
@@ -40,11 +40,11 @@ class Ran:
     Attributes:
         status: As the ledger has it at the end.
         seconds: From the run's record in the ledger to its end, by the database's clock.
-        cpu: CPU seconds of the worker by stage, with the rest.
-        worker: CPU seconds of this run, and the most memory until now.
+        cpu: CPU seconds of all workers by stage, with the rest.
+        worker: CPU seconds of this run, of all workers, and the most memory of one until now.
         redis: Likewise.
         command: Likewise, of the command that began the run; None: a message did.
-        idle_mib: Memory of the worker before the run.
+        idle_mib: Memory of a worker before the run.
     """
 
     status: RunStatus
@@ -58,12 +58,12 @@ class Ran:
 
 @dataclass(slots=True)
 class MarketStack:
-    """A home with Redis and one quant worker that are up."""
+    """A home with Redis and quant workers that are up."""
 
     home: Path
     environment: dict[str, str]
     database: Database
-    _worker: "subprocess.Popen[bytes]"
+    _workers: "list[subprocess.Popen[bytes]]"
     _redis: int
     _log: Path
 
@@ -78,7 +78,7 @@ class MarketStack:
         return self._measured(lambda: self._call(call))
 
     def tick(self, name: str, slot: str) -> Ran:
-        """Let the worker serve the slot that is due, as a tick of beat has it do."""
+        """Let a worker serve the slot that is due, as a tick of beat has it do."""
         return self._measured(lambda: self._send("pipeline.tick", name), slot)
 
     def _send(self, task: str, argument: str) -> None:
@@ -89,14 +89,14 @@ class MarketStack:
             celery.send_task(task, args=[argument], queue=STOCK_QUEUE, ignore_result=True)
 
     def _measured(self, begin: Callable[[], Usage | None], slot: str | None = None) -> Ran:
-        before, redis_before, tally = self._usage(), self._usage(self._redis), self._tally()
+        before, redis_before, tally = self._of_workers(), self._usage(self._redis), self._tally()
         known = {run.run_id for run in self.ledger.runs(100)}
         command = begin()
         status = self._ended(known, slot)
         spent = self._tally()
         cpu = {name: seconds - tally["stages"][name] for name, seconds in spent["stages"].items()}
         cpu[stages.REST] = spent["process"] - tally["process"] - sum(cpu.values())
-        after, redis_after = self._usage(), self._usage(self._redis)
+        after, redis_after = self._of_workers(), self._usage(self._redis)
         return Ran(
             status=status,
             seconds=status.elapsed_s,
@@ -142,20 +142,29 @@ class MarketStack:
         return found[0]
 
     def _tally(self) -> dict[str, Any]:
-        """What the worker's stages have taken; once no task runs."""
-        file = self.home / stages.FILE
-        read: dict[str, Any] = {}
+        """What the stages of all workers have taken; once no task runs."""
+        files = [stages.file_of(self.home, each.pid) for each in self._workers]
+        read: list[dict[str, Any]] = []
 
         def look() -> bool:
-            if file.exists():
-                read.update(json.loads(file.read_text()))
-            return bool(read) and not read["running"]
+            read[:] = [json.loads(file.read_text()) for file in files if file.exists()]
+            return len(read) == len(files) and not any(each["running"] for each in read)
 
-        self._wait("the end of the worker's tasks", look)
-        return read
+        self._wait("the end of the workers' tasks", look)
+        named = {name: sum(each["stages"][name] for each in read) for name in stages.STAGES}
+        return {"process": sum(each["process"] for each in read), "stages": named}
 
-    def _usage(self, pid: int | None = None) -> Usage:
-        found = usage_of(self._worker.pid if pid is None else pid)
+    def _of_workers(self) -> Usage:
+        """CPU of all of them; memory of the largest."""
+        used = [self._usage(each.pid) for each in self._workers]
+        return Usage(
+            sum(each.cpu_s for each in used),
+            max(each.resident_mib for each in used),
+            max(each.peak_mib for each in used),
+        )
+
+    def _usage(self, pid: int) -> Usage:
+        found = usage_of(pid)
         if found is None:
             raise StackFailedError(f"a process of the stack is gone: {self._log_end()}")
         return found
@@ -163,7 +172,8 @@ class MarketStack:
     def _wait(self, what: str, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _PATIENCE_S
         while not holds():
-            if self._worker.poll() is not None or time.monotonic() > deadline:
+            gone = any(each.poll() is not None for each in self._workers)
+            if gone or time.monotonic() > deadline:
                 raise StackFailedError(f"waited in vain for {what}: {self._log_end()}")
             time.sleep(0.05)
 
@@ -173,13 +183,14 @@ class MarketStack:
 
 @contextmanager
 def market_stack(
-    folder: Path, upstream: str, *, database_url: str | None = None
+    folder: Path, upstream: str, *, workers: int = 1, database_url: str | None = None
 ) -> Iterator[MarketStack]:
-    """A fresh home with a Redis that keeps its data, and one quant worker, while the block runs.
+    """A fresh home with a Redis that keeps its data, and quant workers, while the block runs.
 
     Args:
         folder: Where everything lies; a short path, for the socket of Redis.
         upstream: Address of the upstream.
+        workers: How many processes of 8 threads each.
         database_url: Of an empty database; None: SQLite in the home.
 
     Raises:
@@ -201,13 +212,20 @@ def market_stack(
         }
         log = folder / "worker.log"
         more = ("-I", "pipeline.bench.worker_stages")
-        process = worker(environment, log, more=more, folder=folder)
-        running.callback(stop, process)
+        processes = [
+            worker(environment, log, name=f"quant{number}", more=more, folder=folder)
+            for number in range(workers)
+        ]
+        running.callback(stop, *processes)
         database = Database(environment["DATABASE_URL"])
         running.callback(database.dispose)
         database.migrate()
-        stack = MarketStack(home, environment, database, process, server.process.pid, log)
-        stack._wait("the worker", lambda: "ready." in log.read_text(errors="replace"))  # noqa: SLF001
+        stack = MarketStack(home, environment, database, processes, server.process.pid, log)
+
+        def ready() -> bool:
+            return log.read_text(errors="replace").count(" ready.") == workers
+
+        stack._wait("the workers", ready)  # noqa: SLF001  (one module)
         yield stack
 
 

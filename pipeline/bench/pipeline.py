@@ -19,11 +19,12 @@ from storage.run_records import RunState
 
 OF_FLOOR, LOCAL_SHARE = 0.35, 0.05
 _THREADS = 8
+_WORKERS = 2
 _TICK_NAME = "stocks_5m"
 
 
 def measure(bench: Bench) -> Section:
-    """Run the market through Redis, a quant worker, lake and SQLite, beside the floor.
+    """Run the market through Redis, quant workers, lake and SQLite, beside the floor.
 
     Raises:
         QuantsyncError: Something did not start, or a run did not end well.
@@ -33,7 +34,7 @@ def measure(bench: Bench) -> Section:
     bench.say(f"rendering the bodies of {symbols:,} symbols")
     with served(wanted(symbols, window, bench.seed, ticks=True)) as upstream:
         day = _Measured(bench, upstream, upstream.kline_targets(), least.klines)
-        with market_stack(bench.folder / "s", upstream.url) as stack:
+        with market_stack(bench.folder / "s", upstream.url, workers=_WORKERS) as stack:
             bench.say("daily bars, the floor")
             day.floor()
             bench.say("daily bars through the stack")
@@ -57,7 +58,7 @@ def measure(bench: Bench) -> Section:
             f"some symbols are younger or were suspended), then the 5-minute tick of "
             f"{TICK_DAY} {TICK:%H:%M}: a sweep of the market and the bars between it and the one "
             f"before. Another process serves bodies rendered before, from memory. Redis with its "
-            f"log, one quant worker as `make worker` starts it (fresh: its first batch imports), "
+            f"log, {_WORKERS} quant workers as `make worker` starts one (fresh: imports count), "
             f"SQLite; the budget in Redis is asked for every request and permits all; ex-rights "
             f"are left out. Seconds are the ledger's, from the run's record to its end. CPU by "
             f"stage: wrapped functions in the worker, each thread's own time."
@@ -172,13 +173,13 @@ def _local(what: str, ran: Ran) -> list[Figure]:
 def _resources(ran: Ran, floor_cpu_s: float) -> list[Figure]:
     worker_s = max(ran.worker.cpu_s, 0.01)
     figures = [
-        Figure("worker: CPU", ran.worker.cpu_s, "s", "the floor's", floor_cpu_s),
+        Figure("workers: CPU", ran.worker.cpu_s, "s", "the floor's", floor_cpu_s),
         *(
-            Figure(f"CPU: {name}", seconds, "s", "all of the worker's", worker_s)
+            Figure(f"CPU: {name}", seconds, "s", "all of the workers'", worker_s)
             for name, seconds in ran.cpu.items()
         ),
-        Figure("worker: peak memory", ran.worker.peak_mib, "MiB", "before the run", ran.idle_mib),
-        Figure("Redis: peak memory", ran.redis.peak_mib, "MiB", "the idle worker", ran.idle_mib),
+        Figure("a worker: peak memory", ran.worker.peak_mib, "MiB", "before the run", ran.idle_mib),
+        Figure("Redis: peak memory", ran.redis.peak_mib, "MiB", "an idle worker", ran.idle_mib),
     ]
     if ran.command is not None:
         figures.append(
@@ -186,7 +187,7 @@ def _resources(ran: Ran, floor_cpu_s: float) -> list[Figure]:
                 "command: peak memory",
                 ran.command.peak_mib,
                 "MiB",
-                "the idle worker",
+                "an idle worker",
                 ran.idle_mib,
                 note=f"it plans, follows and reconciles: {ran.command.cpu_s:.1f} s of CPU",
             )

@@ -19,8 +19,11 @@ FETCH, PACING, PARSE, VALIDATE, STAGE, LAKE, SQL, LEDGER = STAGES = (
     "fetch", "pacing", "parse", "validate", "stage", "lake", "SQL", "ledger",
 )  # fmt: skip
 REST = "messages and rest"
-FILE = "stages.json"
-"""In the home: CPU seconds of the whole process and of each stage, cumulative."""
+
+
+def file_of(home: Path, pid: int) -> Path:
+    """Where a worker says the CPU seconds of its whole process and of each stage, cumulative."""
+    return home / f"stages-{pid}.json"
 
 
 class Tally:
@@ -75,10 +78,11 @@ def begin(tally: Tally) -> None:
     from ingest import pacing, wire  # noqa: PLC0415  (only who measures needs them)
     from ingest.sources import eastmoney_direct  # noqa: PLC0415
     from pipeline import committing, fetching, runtime  # noqa: PLC0415
+    from storage import lake  # noqa: PLC0415
     from storage.catalog import Catalog  # noqa: PLC0415
-    from storage.lake import Lake  # noqa: PLC0415
     from storage.ledger import Ledger  # noqa: PLC0415
     from storage.recovery import Recovery  # noqa: PLC0415
+    from storage.side_by_side import side_by_side  # noqa: PLC0415
     from storage.staging import Staging  # noqa: PLC0415
     from storage.warehouse import Warehouse  # noqa: PLC0415
 
@@ -89,7 +93,7 @@ def begin(tally: Tally) -> None:
         (VALIDATE, fetching, ("settle",)),
         (STAGE, Staging, ("write", "read", "discard")),
         (FETCH, runtime.SimulatorClock, ("now",)),
-        (LAKE, Lake, ("write", "read")),
+        (LAKE, lake.Lake, ("write", "read")),
         (SQL, Warehouse, ("write_bars",)),
         (LEDGER, committing, ("record_absences", "extend_after_list")),
         *((LEDGER, kind, _methods(kind)) for kind in (Ledger, Recovery, Catalog)),
@@ -97,6 +101,11 @@ def begin(tally: Tally) -> None:
     for name, owner, functions in places:
         for function in functions:
             setattr(owner, function, tally.wrap(name, getattr(owner, function)))
+
+    def counted(works: Any, alive: Any) -> Any:  # on threads of their own
+        return side_by_side([tally.wrap(LAKE, work) for work in works], alive)
+
+    lake.side_by_side = counted  # type: ignore[attr-defined]
     get = direct._get  # noqa: SLF001  (the one place where an answer is read)
 
     def parsed(source: Any, url: str, parameters: dict[str, str], read: Any) -> Any:
@@ -117,7 +126,7 @@ def follow() -> None:
 
     tally, running, lock = Tally(), [0], threading.Lock()
     begin(tally)
-    file = read_settings().home / FILE
+    file = file_of(read_settings().home, os.getpid())
 
     def write(**_signal: object) -> None:
         words = json.dumps(

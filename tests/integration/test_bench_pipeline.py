@@ -42,8 +42,8 @@ def test_a_market_and_a_tick_pass_through_the_real_stack_into_both_stores(tmp_pa
     stages = section.data["cpu_by_stage"]
     assert set(stages) == {*STAGES, REST}
     assert all(stages[name] > 0 for name in STAGES)
-    assert sum(stages.values()) == pytest.approx(said["worker: CPU"], abs=0.2)
-    assert said["worker: peak memory"] > 50
+    assert sum(stages.values()) == pytest.approx(said["workers: CPU"], abs=0.2)
+    assert said["a worker: peak memory"] > 50
 
     home = tmp_path / "s" / "home"
     database = Database(f"sqlite:///{home / 'quantsync.db'}")
