@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pipeline.bench.pages import number
+
 
 def draw(section: str, data: dict[str, Any], folder: Path) -> dict[str, str]:
     """Draw what a section has data for.
@@ -35,11 +37,15 @@ def _growth(values: dict[str, Any], file: Path) -> None:
         axis.loglog(sizes, measured, "o-", color="#1f6feb")
         linear = [measured[0] * size / sizes[0] for size in sizes]
         axis.loglog(sizes, linear, "--", color="#8b949e", label="in proportion")
+        for size, value in zip(sizes, measured, strict=True):
+            axis.annotate(number(value), (size, value), (5, -13), textcoords="offset points")
         axis.set_title(f"{name}: exponent {values['exponents'][name]:.2f}")
         axis.set_xlabel("symbols")
         axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axis.set_yticks([])
         axis.minorticks_off()
-        axis.legend(frameon=False)
+        axis.margins(x=0.15, y=0.15)
+        axis.legend(frameon=False, loc="upper left")
     _save(figure, file)
 
 
