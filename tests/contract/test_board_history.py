@@ -67,10 +67,10 @@ def test_recorded_renames_and_boards_that_came_and_went_are_exactly_those_report
 
 
 def test_of_the_whole_recorded_lists_6_are_renamed_30_gone_and_6_new(
-    database: Database, market_data: Path
+    database: Database, recorded_market: Path
 ) -> None:
     """462 concepts of March 2025, 438 of August."""
-    lists = market_data / "lists"
+    lists = recorded_market / "lists"
     records = json.loads((lists / "concept_boards_em_2025.json").read_text(encoding="utf-8"))
     old = {row["板块代码"]: row["板块名称"] for row in records}
     with (lists / "concept_boards_em_adata.csv").open(encoding="utf-8", newline="") as text:

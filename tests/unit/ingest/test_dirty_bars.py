@@ -176,23 +176,23 @@ def test_quarter_hours_of_a_suspension_are_no_bars_and_minutes_without_trade_are
     assert said(flat) == {"no_trade": len(flat)}
 
 
-def test_no_row_of_the_whole_recorded_market_is_kept_out(market_data: Path) -> None:
+def test_no_row_of_the_whole_recorded_market_is_kept_out(recorded_market: Path) -> None:
     """38,369 unadjusted daily bars of 26 symbols: no rule has a false positive."""
-    assert len(rows_of(market_data / "daily_em" / "em_daily_none.csv")) == 38_369
-    assert counts(market_data / "daily_em" / "em_daily_none.csv") == (0, Counter())
+    assert len(rows_of(recorded_market / "daily_em" / "em_daily_none.csv")) == 38_369
+    assert counts(recorded_market / "daily_em" / "em_daily_none.csv") == (0, Counter())
 
 
-def test_the_whole_adjusted_archive_is_kept_out_where_it_is_adjusted(market_data: Path) -> None:
+def test_the_whole_adjusted_archive_is_kept_out_where_it_is_adjusted(recorded_market: Path) -> None:
     """Of 25,665 bars that differ from the raw ones by more than a cent, 92 pass unseen.
 
     All are 001356's, adjusted by 0.04 of 14.71 CNY: nothing within the answer shows that.
     """
     raw = {(r["日期"], r["股票代码"]): float(r["收盘"])
-           for r in rows_of(market_data / "daily_em" / "em_daily_none.csv")}  # fmt: skip
+           for r in rows_of(recorded_market / "daily_em" / "em_daily_none.csv")}  # fmt: skip
     unseen = Counter[str]()
     adjusted = 0
     for code, rows in by_symbol(
-        rows_of(market_data / "daily_em" / "em_daily_qfq_asof20251213to31.csv")
+        rows_of(recorded_market / "daily_em" / "em_daily_qfq_asof20251213to31.csv")
     ):
         bad = {r["日期"] for r in rows if abs(float(r["收盘"]) - raw[r["日期"], code]) > 0.0101}
         kept = {f"{day}" for day in judged(rows).accepted["session"].to_pylist()}
@@ -213,10 +213,10 @@ def test_the_whole_adjusted_archive_is_kept_out_where_it_is_adjusted(market_data
     ],
 )
 def test_of_each_dirty_file_so_many_rows_are_kept_out(
-    market_data: Path, file: str, rows: int, rejected: int
+    recorded_market: Path, file: str, rows: int, rejected: int
 ) -> None:
     """The others are facts: odd lots, units of before 1996, weekends of Shenzhen."""
-    recorded = rows_of(market_data / "dirty" / f"{file}.csv")
+    recorded = rows_of(recorded_market / "dirty" / f"{file}.csv")
     assert len(recorded) == rows
     assert sum(1 for reasons in alone(recorded).values() if reasons) == rejected
 
@@ -226,10 +226,10 @@ def test_of_each_dirty_file_so_many_rows_are_kept_out(
     [("mixed2026_change_vs_prevrow_mismatch", 3_333), ("qfq_vintage_seams", 2_085)],
 )
 def test_every_row_whose_change_contradicts_the_row_before_is_named(
-    market_data: Path, file: str, rows: int
+    recorded_market: Path, file: str, rows: int
 ) -> None:
     """Each with the close that stood in the row before it."""
-    recorded = rows_of(market_data / "dirty" / f"{file}.csv")
+    recorded = rows_of(recorded_market / "dirty" / f"{file}.csv")
     assert len(recorded) == rows
     for row in recorded:
         verdict = judged([row], held_close=float(row["前一行收盘"]))
@@ -237,10 +237,10 @@ def test_every_row_whose_change_contradicts_the_row_before_is_named(
 
 
 def test_of_7342_quarter_hours_those_within_a_session_that_traded_are_kept(
-    market_data: Path,
+    recorded_market: Path,
 ) -> None:
     """7,116 all-zero bars are kept out, and 20 flat ones of sessions in which nothing traded."""
-    rows = rows_of(market_data / "dirty" / "m15_zero_volume_or_zero_price_bars.csv")
+    rows = rows_of(recorded_market / "dirty" / "m15_zero_volume_or_zero_price_bars.csv")
     kept = rejected = 0
     for symbol in sorted({row["symbol"] for row in rows}):
         bars = quarter_hours([row for row in rows if row["symbol"] == symbol])
