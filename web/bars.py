@@ -160,10 +160,11 @@ class Bars:
         def read(part: KlineQuery) -> pa.Table:
             return read_bars(part, reader, adjusted.wanted, evidence)
 
+        seen = self._slices.partitions(query.dataset, query.fetched_period)
         files = self._slices.partitions(query.dataset, query.fetched_period, query.window)
         page = read_page(query, read, [days_of(each) for each in files], ask.limit, ask.after)
         if not page.bars.num_rows:
-            self._check_lake(query)
+            self._check_lake(query, is_seen=bool(seen))
             if ask.after is None:
                 raise _nothing(query)
         notices = (*adjusted.notices, *self._told(query, page.bars, adjusted))
@@ -188,14 +189,12 @@ class Bars:
         parts = [version, self.codes, asked, events, adjusted.notices]
         return _etag(json.dumps(parts, default=str).encode())
 
-    def _check_lake(self, query: KlineQuery) -> None:
-        """Bars that cannot be reached are not to be fetched again."""
+    def _check_lake(self, query: KlineQuery, *, is_seen: bool) -> None:
+        """Bars that could not be reached when they were read are not to be fetched again."""
         runtime, series = self._runtime, (query.dataset, query.fetched_period)
         manifest = runtime.lake_manifest
         check_lake(runtime, lambda: self._by_database(manifest.has_bars, lambda: True))
-        if not self._slices.partitions(*series) and Lake(runtime.settings.lake_path).partitions(
-            *series
-        ):
+        if not is_seen and Lake(runtime.settings.lake_path).partitions(*series):
             raise LakeUnreadableError("the lake came back this very moment: ask again")
 
     @staticmethod
