@@ -58,14 +58,14 @@ def bench(
     Examples: `quantsync bench storage` · `quantsync bench --quick` ·
     `quantsync bench queues chords --keep docs`
     """
+    if keep is not None and not keep.is_dir():
+        raise UsageError(f"--keep {keep} is no folder: make it first", {"path": str(keep)})
     if render:
         if keep is None:
             raise UsageError("--render writes the pages of --keep FOLDER: name the folder")
         pages.write_pages(keep)
         return
     names = _known(sections)
-    if keep is not None and not keep.is_dir():
-        raise UsageError(f"--keep {keep} is no folder: make it first", {"path": str(keep)})
     run: dict[str, Any] = {
         "at": now(), "seed": seed, "quick": quick, "machine": machine(), "versions": versions(),
         "sections": {},

@@ -154,6 +154,7 @@ class RunWatcher:
             except QuantsyncError as error:
                 away = error.message
             except Exception:
+                # Its watchers are told; those of other runs go on being served.
                 log.exception("run %s cannot be watched", run_id)
                 away = "the run cannot be read: the server's log has the traceback"
             if _is_news(run, status, away):

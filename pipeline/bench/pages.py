@@ -35,10 +35,8 @@ def keep(folder: Path, run: Document) -> None:
     """Put the sections of a run in the place of those kept before, and write the pages anew.
 
     Raises:
-        UsageError: The folder is none, or holds something else under the name.
+        UsageError: It holds something else under the name.
     """
-    if not folder.is_dir():
-        raise UsageError(f"--keep {folder} is no folder: make it first", {"path": str(folder)})
     held = kept(folder)
     about = {key: value for key, value in run.items() if key != "sections"}
     held |= {name: {**section, "run": about} for name, section in run["sections"].items()}
@@ -49,10 +47,19 @@ def keep(folder: Path, run: Document) -> None:
 
 
 def write_pages(folder: Path) -> None:
-    """Write the page and its plots from what is kept."""
+    """Write the page and its plots from what is kept.
+
+    Raises:
+        UsageError: Nothing is, or something else is there.
+    """
     from pipeline.bench.plots import draw  # noqa: PLC0415 - Matplotlib takes half a second
 
     held = kept(folder)
+    if not held:
+        raise UsageError(
+            f"{folder} keeps no results: `quantsync bench --keep {folder}` measures them",
+            {"path": str(folder)},
+        )
     lines = [
         "# Benchmarks",
         "",

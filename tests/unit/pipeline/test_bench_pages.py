@@ -128,6 +128,8 @@ def test_numbers_have_three_digits(value: float, said: str) -> None:
         (["bench", "nope"], "there is no benchmark 'nope': choose of queues"),
         (["bench", "--render"], "--render writes the pages of --keep FOLDER"),
         (["bench", "storage", "--keep", "nowhere"], "--keep nowhere is no folder"),
+        (["bench", "--render", "--keep", "nowhere"], "--keep nowhere is no folder"),
+        (["bench", "--render", "--keep", "."], ". keeps no results"),
     ],
 )
 def test_wrong_words_are_told_before_anything_is_measured(
